@@ -1,0 +1,185 @@
+// Package broker is the core: virtual hosts, exchanges, bindings, queues,
+// consumers and what they owe. Every protocol is a shell around it.
+//
+// The core is passive. It has no socket, no clock and no goroutine of its own;
+// callers bring messages and the time, and it answers with receipts (an LSN,
+// see package spool) and deliveries. It knows the disk only as a [spool.Log].
+// So a whole outage can be a unit test.
+//
+// A peer is a [Conn]; what a 0-9-1 channel, an MQTT session or a shovel holds
+// is a [Session] of it. Two goroutines of the shell work on a connection: the
+// reader calls the methods of Conn and Session, the writer calls [Conn.Take]
+// whenever the wake function given to [Broker.Connect] has been called. Wake is
+// called with the core's lock held: it must only leave a note.
+//
+// One mutex for each vhost guards everything in it, is taken once for each call
+// (callers bring batches) and is never held while the spool reads. The lock
+// order is vhost, then spool. Functions that need the lock end in Locked, and
+// so do by custom all methods of queue and Consumer.
+//
+// Nothing in memory grows with the backlog: a queue holds a window of messages
+// and knows how many more wait in the spool (see queue).
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"leveret/amqp"
+	"leveret/spool"
+)
+
+// Options is what a broker is made of.
+type Options struct {
+	Log    spool.Log
+	Limits Limits
+	// Boot describes this start; its id is chosen by Open.
+	Boot BootRecord
+	// Trouble is told what an operator must know and no caller can be told,
+	// with facts as key and value pairs. It may be called with a lock held.
+	Trouble func(msg string, facts ...any)
+}
+
+// Broker is the set of virtual hosts over one log.
+type Broker struct {
+	log     spool.Log
+	limits  Limits
+	trouble func(msg string, facts ...any)
+	boots   boots
+	counts  counts
+	// transient is the memory that messages outside the spool take.
+	transient atomic.Int64
+	ids       queueIDs
+
+	mu     sync.Mutex // protects vhosts
+	vhosts map[string]*VHost
+}
+
+// VHost is one virtual host: a namespace with a lock.
+type VHost struct {
+	b    *Broker
+	name string
+
+	mu        sync.Mutex // protects everything below and in what hangs on it
+	exchanges map[string]*exchange
+	queues    map[string]*queue
+	bindings  int
+	conns     map[*Conn]struct{}
+	retained  retained
+
+	routesGen uint64 // moves with every change of bindings; see exchange.cache
+	mark      uint64 // numbers the walks of routing
+	targets   []target
+	walked    []*binding
+	batch     spool.Batch // changes of the running call
+	touched   []*queue    // queues that may deliver at its end
+
+	// Of a Publish that is under way.
+	incoming      []incoming
+	incomingBytes int64
+	slab          []spool.Dest
+}
+
+// Identity says who a connection is.
+type Identity struct {
+	User     string
+	Access   Access // nil may do everything: the product's own connections
+	Client   string // MQTT client id, AMQP 1.0 container id; may be ""
+	Peer     string // address for operators
+	Protocol string // "AMQP 0-9-1", "MQTT 5", ...
+}
+
+// Action is a kind of permission (RabbitMQ's three).
+type Action uint8
+
+const (
+	Configure Action = iota
+	Write
+	Read
+)
+
+func (a Action) String() string { return [...]string{"configure", "write", "read"}[a] }
+
+// Access is what a user may do. The default exchange is asked for as
+// "amq.default".
+type Access interface {
+	Allows(a Action, resource string) bool
+}
+
+// ErrNoVHost: there is no virtual host of that name.
+var ErrNoVHost = errors.New("no such vhost")
+
+// Connect opens a connection to a vhost. wake is called, with a lock held,
+// when Take will have something.
+func (b *Broker) Connect(vhost string, who Identity, wake func()) (*Conn, error) {
+	b.mu.Lock()
+	v := b.vhosts[vhost]
+	b.mu.Unlock()
+	if v == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNoVHost, vhost)
+	}
+	c := &Conn{v: v, who: who, wake: wake, exclusive: make(map[*queue]struct{})}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.conns[c] = struct{}{}
+	return c, nil
+}
+
+// Log is the broker's spool: what Publish answers is an LSN of it.
+func (b *Broker) Log() spool.Log { return b.log }
+
+// Limits are the bounds in force.
+func (b *Broker) Limits() Limits { return b.limits }
+
+// newVHost makes a vhost with the exchanges that every vhost has.
+func (b *Broker) newVHost(name string) *VHost {
+	v := &VHost{
+		b: b, name: name,
+		exchanges: make(map[string]*exchange),
+		queues:    make(map[string]*queue),
+		conns:     make(map[*Conn]struct{}),
+	}
+	v.retained.values = make(map[string]*amqp.Message)
+	for _, spec := range predeclared {
+		x, err := newExchange(spec)
+		if err != nil {
+			panic("BUG: predeclared exchange: " + err.Error())
+		}
+		v.exchanges[spec.Name] = x
+	}
+	return v
+}
+
+// appendLocked hands the running call's changes to the log. ErrFull leaves
+// the batch's changes to be undone by the caller.
+func (v *VHost) appendLocked() (spool.LSN, error) {
+	defer v.batch.Reset()
+	if v.batch.Empty() {
+		return 0, nil
+	}
+	return v.b.log.Append(&v.batch)
+}
+
+// settledLocked hands over changes that only free space or describe topology.
+// They are never refused but by a log that has failed, and then its Durable
+// tells everybody.
+func (v *VHost) settledLocked() spool.LSN {
+	lsn, _ := v.appendLocked()
+	return lsn
+}
+
+// newName makes a name that nobody else has: prefix and 22 characters.
+func newName(prefix string) string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// named is the standard way to say which thing: `queue 'q' in vhost '/'`.
+func (v *VHost) named(kind, name string) string {
+	return fmt.Sprintf("%s '%s' in vhost '%s'", kind, name, v.name)
+}

@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"leveret/amqp"
+	"leveret/spool"
+)
+
+// Conn is a peer: it owns sessions and exclusive queues, and one outbox in
+// which deliveries for all its sessions wait for its writer.
+type Conn struct {
+	v    *VHost
+	who  Identity
+	wake func()
+
+	// Guarded by the vhost's lock.
+	sessions    []*Session
+	exclusive   map[*queue]struct{}
+	outbox      []Delivery
+	outboxBytes int
+	starved     []*queue // would deliver when the outbox has room again
+	thirsty     []*queue // ask this connection's writer to read from the spool
+	closed      bool
+}
+
+// Delivery is something for a peer: a message, or, when Msg is nil, the news
+// that a consumer was ended because its queue is gone.
+type Delivery struct {
+	Session     *Session
+	Consumer    *Consumer
+	Tag         uint64 // delivery tag within the session; 0 when nothing is to be settled
+	Msg         *amqp.Message
+	Redelivered bool
+	// Queue and Pos name the message for ever, together with Msg.Stamp.Boot:
+	// the same message has the same three at each delivery.
+	Queue spool.QueueID
+	Pos   spool.Pos
+
+	stored bool
+}
+
+// Identity is what Connect was told.
+func (c *Conn) Identity() Identity { return c.who }
+
+// VHost is the name of the connection's vhost.
+func (c *Conn) VHost() string { return c.v.name }
+
+// Open starts a session.
+func (c *Conn) Open() *Session {
+	c.v.mu.Lock()
+	defer c.v.mu.Unlock()
+	s := &Session{conn: c, consumers: make(map[string]*Consumer)}
+	c.sessions = append(c.sessions, s)
+	return s
+}
+
+// Close ends the connection: what was not settled goes back to its queues at
+// its old place, consumers end, exclusive queues are deleted. The LSN covers
+// all of it. It may be called twice.
+func (c *Conn) Close() spool.LSN {
+	v := c.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	c.closed = true
+	for len(c.sessions) > 0 {
+		v.closeSessionLocked(c.sessions[len(c.sessions)-1])
+	}
+	for q := range c.exclusive {
+		v.deleteQueueLocked(q)
+	}
+	for _, q := range c.thirsty { // somebody else must read for them
+		q.thirst = nil
+		q.deliver()
+	}
+	c.thirsty, c.starved, c.outbox = nil, nil, nil
+	delete(v.conns, c)
+	return v.settledLocked()
+}
+
+// Take gives what is waiting for the peer and reads from the spool what its
+// consumers want next, so it may wait for the disk. dst's memory is reused:
+// calling with the last answer swaps two slices for ever. An answer of length
+// zero means that there is nothing until the next wake.
+func (c *Conn) Take(dst []Delivery) []Delivery {
+	v := c.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for len(c.thirsty) > 0 {
+		q := c.thirsty[0]
+		c.thirsty = c.thirsty[1:]
+		v.refillLocked(q)
+	}
+	clear(dst)
+	out := c.outbox
+	c.outbox, c.outboxBytes = dst[:0], 0
+	v.leftUnsettledLocked(out)
+	starved := c.starved
+	c.starved = nil
+	for _, q := range starved {
+		q.deliver()
+	}
+	if len(c.outbox) > 0 || len(c.thirsty) > 0 {
+		c.wake()
+	}
+	return out
+}
+
+// leftUnsettledLocked takes from the spool what nobody will settle: consumers
+// without acknowledgements have had it when their writer has.
+func (v *VHost) leftUnsettledLocked(out []Delivery) {
+	for i := range out {
+		d := &out[i]
+		if d.Msg != nil && d.Consumer.NoAck {
+			v.goneLocked(d.Queue, entry{pos: d.Pos, msg: d.Msg, stored: d.stored})
+		}
+	}
+	v.settledLocked()
+}
+
+// roomLocked reports whether the outbox takes one more.
+func (c *Conn) roomLocked() bool {
+	l := &c.v.b.limits
+	return len(c.outbox) < l.OutboxMessages && c.outboxBytes < l.OutboxBytes
+}
+
+func (c *Conn) pushLocked(d Delivery) {
+	if d.Msg != nil {
+		c.outboxBytes += len(d.Msg.Body) + messageOverhead
+	}
+	c.outbox = append(c.outbox, d)
+	if len(c.outbox) == 1 {
+		c.wake()
+	}
+}
+
+// allow asks the connection's access rights.
+func (c *Conn) allow(a Action, kind, name string) error {
+	if c.who.Access == nil {
+		return nil
+	}
+	resource := name
+	if kind == "exchange" && name == "" {
+		resource = "amq.default"
+	}
+	if c.who.Access.Allows(a, resource) {
+		return nil
+	}
+	return amqp.Errorf(amqp.AccessRefused, "%s access to %s refused for user '%s'", a, c.v.named(kind, resource), c.who.User)
+}

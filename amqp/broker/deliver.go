@@ -1,0 +1,227 @@
+package broker
+
+import "leveret/amqp"
+
+// Consumer is a subscription of a session to a queue.
+type Consumer struct {
+	ConsumerSpec
+	// Queue is the name of the queue.
+	Queue string
+
+	session *Session
+	queue   *queue
+	started bool
+	unacked int
+	ended   bool
+}
+
+// ConsumerSpec describes a consumer.
+type ConsumerSpec struct {
+	Tag       string // unique in its session; made up when empty
+	NoAck     bool   // deliveries count as settled once the writer has them
+	Exclusive bool   // nobody else may consume
+	Priority  int    // higher ones are served first while they have credit
+	Prefetch  int    // unsettled deliveries at most; 0 is the session's bound
+	Args      amqp.Table
+}
+
+// Consume subscribes. The consumer gets nothing before Start: so the protocol's
+// reply can go out before the first delivery.
+func (s *Session) Consume(queueName string, spec ConsumerSpec) (*Consumer, error) {
+	v := s.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	q, err := v.queueLocked(s.conn, queueName)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.conn.allow(Read, "queue", q.name); err != nil {
+		return nil, err
+	}
+	if spec.Tag == "" {
+		spec.Tag = newName("amq.ctag-")
+	}
+	if s.consumers[spec.Tag] != nil {
+		return nil, amqp.Errorf(amqp.NotAllowed, "attempt to reuse consumer tag '%s'", spec.Tag)
+	}
+	if err := atMost("consumers", len(s.consumers), v.b.limits.ConsumersMax); err != nil {
+		return nil, err
+	}
+	if n := len(q.consumers); n > 0 && (spec.Exclusive || q.consumers[0].Exclusive) {
+		return nil, amqp.Errorf(amqp.AccessRefused, "%s in exclusive use", v.named("queue", q.name))
+	}
+	c := &Consumer{ConsumerSpec: spec, Queue: q.name, session: s, queue: q}
+	s.consumers[spec.Tag] = c
+	q.enlist(c)
+	return c, nil
+}
+
+// Start lets deliveries flow.
+func (c *Consumer) Start() {
+	v := c.session.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c.started = true; !c.ended {
+		c.queue.deliver()
+	}
+}
+
+// SetPrefetch changes how many unsettled deliveries the consumer may have;
+// 0 is the session's bound.
+func (c *Consumer) SetPrefetch(n int) {
+	v := c.session.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c.Prefetch = n; !c.ended {
+		c.queue.deliver()
+	}
+}
+
+// Session is the session that the consumer belongs to.
+func (c *Consumer) Session() *Session { return c.session }
+
+// Cancel ends a consumer; what it has unsettled stays with the session. An
+// unknown tag is no error. What is already in the outbox is still delivered.
+func (s *Session) Cancel(tag string) {
+	v := s.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c := s.consumers[tag]; c != nil {
+		v.endConsumerLocked(c)
+		v.settledLocked()
+	}
+}
+
+// endConsumerLocked unsubscribes; an auto-delete queue goes with its last
+// consumer.
+func (v *VHost) endConsumerLocked(c *Consumer) {
+	c.ended = true
+	delete(c.session.consumers, c.Tag)
+	q := c.queue
+	q.dismiss(c)
+	if len(q.consumers) == 0 && q.spec.AutoDelete && !q.deleted {
+		v.deleteQueueLocked(q)
+	}
+}
+
+// enlist adds a consumer behind those of the same priority.
+func (q *queue) enlist(c *Consumer) {
+	i := len(q.consumers)
+	for i > 0 && q.consumers[i-1].Priority < c.Priority {
+		i--
+	}
+	q.consumers = append(q.consumers, nil)
+	copy(q.consumers[i+1:], q.consumers[i:])
+	q.consumers[i] = c
+	q.everUsed = true
+}
+
+func (q *queue) dismiss(c *Consumer) {
+	for i := range q.consumers {
+		if q.consumers[i] == c {
+			q.consumers = append(q.consumers[:i], q.consumers[i+1:]...)
+			if q.turn > i {
+				q.turn--
+			}
+			return
+		}
+	}
+}
+
+// deliver hands messages to consumers, in turn among those of the highest
+// priority that can take one, until there are no more messages or takers.
+func (q *queue) deliver() {
+	for q.waiting() > 0 {
+		c := q.taker()
+		if c == nil {
+			return
+		}
+		e, ok, dry := q.pop()
+		if !ok {
+			if dry {
+				q.askFor(c.session.conn)
+			}
+			return
+		}
+		c.give(e)
+	}
+}
+
+// askFor has a connection's writer read cold messages.
+func (q *queue) askFor(c *Conn) {
+	if q.thirst != nil || q.filling {
+		return
+	}
+	q.thirst = c
+	c.thirsty = append(c.thirsty, q)
+	c.wake()
+}
+
+// taker is whose turn it is, or nil. Consumers stand by falling priority, and
+// within one priority the turn goes round.
+func (q *queue) taker() *Consumer {
+	n := len(q.consumers)
+	var best *Consumer
+	at := 0
+	for i := range n {
+		j := q.turn + i
+		if j >= n {
+			j -= n
+		}
+		c := q.consumers[j]
+		if (best == nil || c.Priority > best.Priority) && c.canTake() {
+			best, at = c, j
+			if c.Priority == q.consumers[0].Priority {
+				break
+			}
+		}
+	}
+	if best != nil {
+		q.turn = at + 1
+		if q.turn >= n {
+			q.turn = 0
+		}
+	}
+	return best
+}
+
+// canTake reports whether the consumer may be sent one more message. When only
+// the outbox is in the way, the queue is remembered for when it has room.
+func (c *Consumer) canTake() bool {
+	if !c.started || !c.NoAck && !c.hasCredit() {
+		return false
+	}
+	conn := c.session.conn
+	if conn.roomLocked() {
+		return true
+	}
+	for _, q := range conn.starved {
+		if q == c.queue {
+			return false
+		}
+	}
+	conn.starved = append(conn.starved, c.queue)
+	return false
+}
+
+func (c *Consumer) hasCredit() bool {
+	s, l := c.session, &c.session.conn.v.b.limits
+	return (c.Prefetch == 0 || c.unacked < c.Prefetch) &&
+		(s.prefetch == 0 || s.unackedOf < s.prefetch) &&
+		s.unacked.len() < l.UnackedMax && (s.unackedBytes < l.UnackedBytesMax || s.unackedOf == 0)
+}
+
+// give sends a message.
+func (c *Consumer) give(e entry) {
+	s := c.session
+	s.lastTag++
+	if !c.NoAck {
+		s.hold(unacked{tag: s.lastTag, queue: c.queue, consumer: c, entry: e})
+	} else {
+		c.queue.out++
+	}
+	s.conn.pushLocked(Delivery{
+		Session: s, Consumer: c, Tag: s.lastTag, Msg: e.msg, Redelivered: e.redelivered,
+		Queue: c.queue.id, Pos: e.pos, stored: e.stored,
+	})
+}

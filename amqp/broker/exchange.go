@@ -1,0 +1,122 @@
+package broker
+
+import "leveret/amqp"
+
+// ExchangeSpec describes an exchange to declare.
+type ExchangeSpec struct {
+	Name       string
+	Type       string // direct, fanout, topic, headers
+	Durable    bool
+	AutoDelete bool // goes when its last binding as a source is removed
+	Internal   bool // only other exchanges may publish to it
+	Args       amqp.Table
+}
+
+type exchange struct {
+	ExchangeSpec
+	routes routes
+	// bindings by identity: what starts here, and what ends here.
+	sources map[string]*binding
+	targets map[string]*binding
+
+	alternate string // where messages go that found no queue; "" is nowhere
+
+	// cache holds routes by key, for the types that look at nothing else.
+	cache     map[string][]target
+	cacheable bool
+	cacheGen  uint64 // the vhost's generation that the cache is of
+	mark      uint64 // the walk that last visited this exchange
+}
+
+const cacheMax = 1024 // routes cached for each exchange
+
+// routes finds the bindings that match a message.
+type routes interface {
+	add(*binding)
+	remove(*binding)
+	// match appends what matches to found, perhaps some of it twice.
+	match(key string, props amqp.Properties, found []*binding) []*binding
+}
+
+// binding leads from an exchange to a queue or to another exchange.
+type binding struct {
+	source   *exchange
+	queue    *queue    // nil when it leads to an exchange
+	exchange *exchange // nil when it leads to a queue
+	key      string
+	args     amqp.Table
+	// transient: messages that come only over such bindings are not stored in
+	// a durable queue (MQTT subscriptions of QoS 0).
+	transient bool
+}
+
+// target is a queue that a message goes to.
+type target struct {
+	queue     *queue
+	transient bool
+}
+
+// ArgTransient as a binding argument (true) keeps what comes over the binding
+// out of the spool.
+const ArgTransient = "x-transient"
+
+func newRoutes(kind string) (routes, error) {
+	switch kind {
+	case "direct":
+		return make(directRoutes), nil
+	case "fanout":
+		return new(fanoutRoutes), nil
+	case "topic":
+		return new(topicRoutes), nil
+	case "headers":
+		return new(headersRoutes), nil
+	}
+	return nil, amqp.Errorf(amqp.PreconditionFailed, "unknown exchange type '%s'", kind)
+}
+
+func newExchange(spec ExchangeSpec) (*exchange, error) {
+	r, err := newRoutes(spec.Type)
+	if err != nil {
+		return nil, err
+	}
+	x := &exchange{
+		ExchangeSpec: spec,
+		routes:       r,
+		sources:      make(map[string]*binding),
+		targets:      make(map[string]*binding),
+		cacheable:    spec.Type != "headers",
+	}
+	if v, ok := spec.Args.Get("alternate-exchange"); ok {
+		name, isText := v.(string)
+		if !isText {
+			return nil, amqp.Errorf(amqp.PreconditionFailed, "invalid arg 'alternate-exchange' for exchange '%s': expected longstr, got %s", spec.Name, amqp.TypeName(v))
+		}
+		x.alternate = name
+	}
+	return x, nil
+}
+
+// id tells bindings of one source apart: 0-9-1 knows a binding by its two
+// ends, its key and its arguments.
+func (b *binding) id() string {
+	kind, name := "queue", ""
+	if b.queue != nil {
+		name = b.queue.name
+	} else {
+		kind, name = "exchange", b.exchange.Name
+	}
+	return joined(kind, name, b.key, string(b.args.AppendTo(nil)))
+}
+
+// predeclared are the exchanges that every vhost has (0-9-1, section 3.1.3, and
+// RabbitMQ's amq.match and amq.rabbitmq.trace). The default exchange, named "",
+// leads to each queue by its name and has no bindings of its own.
+var predeclared = []ExchangeSpec{
+	{Name: "", Type: "direct", Durable: true},
+	{Name: "amq.direct", Type: "direct", Durable: true},
+	{Name: "amq.fanout", Type: "fanout", Durable: true},
+	{Name: "amq.topic", Type: "topic", Durable: true},
+	{Name: "amq.headers", Type: "headers", Durable: true},
+	{Name: "amq.match", Type: "headers", Durable: true},
+	{Name: "amq.rabbitmq.trace", Type: "topic", Durable: true, Internal: true},
+}

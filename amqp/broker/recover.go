@@ -1,0 +1,205 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"leveret/amqp"
+	"leveret/spool"
+)
+
+// Open makes a broker of what the log holds: exchanges, queues, bindings,
+// retained values, and how many messages wait in each queue. Messages stay in
+// the spool until somebody asks for them.
+func Open(o Options) (*Broker, error) {
+	b := &Broker{
+		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble,
+		vhosts: make(map[string]*VHost),
+		boots:  boots{records: make(map[amqp.Boot]BootRecord)},
+	}
+	if b.trouble == nil {
+		b.trouble = func(string, ...any) {}
+	}
+	b.vhosts[DefaultVHost] = b.newVHost(DefaultVHost)
+	r := recovery{b: b, byID: make(map[spool.QueueID]*queue)}
+	if err := b.log.Load(r.definition, r.depth); err != nil {
+		return nil, fmt.Errorf("recover from the spool: %w", err)
+	}
+	r.link()
+	batch := spool.Batch{Purges: r.orphans}
+	batch.Puts = append(b.boots.start(o.Boot), r.dead...)
+	batch.Puts = append(batch.Puts, b.ids.reserve(b.ids.newest))
+	if _, err := b.log.Append(&batch); err != nil {
+		return nil, fmt.Errorf("record the start: %w", err)
+	}
+	return b, nil
+}
+
+// DefaultVHost is always there.
+const DefaultVHost = "/"
+
+// recovery is the state of one Open. Definitions come in order of their keys,
+// so bindings before exchanges and queues: they are kept until the end. A
+// definition that cannot be read is told and left alone; the rest still serves.
+type recovery struct {
+	b        *Broker
+	byID     map[spool.QueueID]*queue
+	bindings []waitingBinding
+	orphans  []spool.Purge // stored for queues that are no more
+	dead     []spool.Put   // bindings without ends
+}
+
+type waitingBinding struct {
+	key   string
+	value []byte
+}
+
+func (r *recovery) definition(key string, value []byte) error {
+	kind, _, _ := strings.Cut(key, "/")
+	var err error
+	switch kind {
+	case kindBoot:
+		err = r.boot(value)
+	case kindExchange:
+		err = r.exchange(value)
+	case kindQueue:
+		err = r.queue(value)
+	case kindBinding:
+		r.bindings = append(r.bindings, waitingBinding{key, value})
+	case kindValue:
+		err = r.value(value)
+	case kindIDs:
+		err = r.ids(value)
+	default:
+		err = fmt.Errorf("kind %q is not known", kind)
+	}
+	if err != nil {
+		r.unreadable(key, err)
+	}
+	return nil
+}
+
+func (r *recovery) unreadable(key string, err error) {
+	r.b.counts.damaged.Add(1)
+	r.b.trouble("stored definition cannot be read and was left out", "key", key, "err", err)
+}
+
+func (r *recovery) boot(value []byte) error {
+	d := decode(value)
+	rec := BootRecord{ID: amqp.Boot(d.u32()), Base: time.Unix(0, int64(d.u64())), Synchronised: d.u8()&1 != 0}
+	r.b.boots.records[rec.ID] = rec
+	return d.err
+}
+
+// vhost gives the vhost of a definition, made when it is first named.
+func (r *recovery) vhost(name string) *VHost {
+	v := r.b.vhosts[name]
+	if v == nil {
+		v = r.b.newVHost(name)
+		r.b.vhosts[name] = v
+	}
+	return v
+}
+
+func (r *recovery) exchange(value []byte) error {
+	d := decode(value)
+	vhost := d.text()
+	spec := ExchangeSpec{Name: d.text(), Type: d.text(), Durable: true}
+	flags := d.u8()
+	spec.AutoDelete, spec.Internal = flags&1 != 0, flags&2 != 0
+	spec.Args = d.table()
+	if d.err != nil {
+		return d.err
+	}
+	x, err := newExchange(spec)
+	if err != nil {
+		return err
+	}
+	r.vhost(vhost).exchanges[spec.Name] = x
+	return nil
+}
+
+func (r *recovery) queue(value []byte) error {
+	d := decode(value)
+	vhost := d.text()
+	spec := QueueSpec{Name: d.text(), Durable: true}
+	id := spool.QueueID(d.uvarint())
+	spec.AutoDelete = d.u8()&1 != 0
+	spec.Args = d.table()
+	if d.err != nil {
+		return d.err
+	}
+	r.byID[id] = r.vhost(vhost).newQueueLocked(id, spec)
+	r.b.ids.seen(id)
+	return nil
+}
+
+func (r *recovery) value(value []byte) error {
+	d := decode(value)
+	vhost := d.text()
+	if d.err != nil {
+		return d.err
+	}
+	m, err := decodeStored(d.b, new(names))
+	if err != nil {
+		return err
+	}
+	r.vhost(vhost).retained.set(m)
+	return nil
+}
+
+func (r *recovery) ids(value []byte) error {
+	d := decode(value)
+	r.b.ids.seen(spool.QueueID(d.uvarint()))
+	return d.err
+}
+
+// link makes the bindings, now that everything they join is there. One whose
+// end is gone is forgotten: the end's deletion was cut short.
+func (r *recovery) link() {
+	for _, w := range r.bindings {
+		v, b, err := r.binding(w.value)
+		switch {
+		case err != nil:
+			r.unreadable(w.key, err)
+		case b == nil:
+			r.dead = append(r.dead, spool.Put{Key: w.key})
+		default:
+			v.linkLocked(b, b.id())
+		}
+	}
+}
+
+func (r *recovery) binding(value []byte) (*VHost, *binding, error) {
+	d := decode(value)
+	v := r.vhost(d.text())
+	b := &binding{source: v.exchanges[d.text()]}
+	toExchange, name := d.u8() == 1, d.text()
+	b.key, b.args = d.text(), d.table()
+	b.transient = isTrue(b.args, ArgTransient)
+	if d.err != nil {
+		return nil, nil, d.err
+	}
+	if toExchange {
+		b.exchange = v.exchanges[name]
+	} else {
+		b.queue = v.queues[name]
+	}
+	if b.source == nil || b.queue == nil && b.exchange == nil {
+		return nil, nil, nil
+	}
+	return v, b, nil
+}
+
+// depth takes over how much waits in a queue.
+func (r *recovery) depth(d spool.Depth) error {
+	r.b.ids.seen(d.Queue)
+	q := r.byID[d.Queue]
+	if q == nil {
+		r.orphans = append(r.orphans, spool.Purge{Queue: d.Queue, To: spool.MaxPos})
+		return nil
+	}
+	q.cold, q.bytes, q.coldFrom, q.next, q.inSpool = d.Count, d.Bytes, d.First, d.Last+1, true
+	return nil
+}

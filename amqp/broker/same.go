@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"strings"
+
+	"leveret/amqp"
+)
+
+// A declaration of what is there already must agree with it (0-9-1,
+// exchange.declare and queue.declare); the texts are RabbitMQ's, people search
+// logs for them.
+
+func (v *VHost) sameExchange(x *exchange, spec ExchangeSpec) error {
+	thing := v.named("exchange", x.Name)
+	if x.Type != spec.Type {
+		return differs("type", thing, spec.Type, x.Type)
+	}
+	if err := firstError(
+		sameFlag("durable", thing, spec.Durable, x.Durable),
+		sameFlag("auto_delete", thing, spec.AutoDelete, x.AutoDelete),
+		sameFlag("internal", thing, spec.Internal, x.Internal),
+	); err != nil {
+		return err
+	}
+	return sameArgs(thing, spec.Args, x.Args, []string{"alternate-exchange"})
+}
+
+func (v *VHost) sameQueue(c *Conn, q *queue, spec QueueSpec) error {
+	if q.owner != nil && q.owner != c || q.spec.Exclusive != spec.Exclusive {
+		return v.lockedQueue(q.name)
+	}
+	thing := v.named("queue", q.name)
+	if err := firstError(
+		sameFlag("durable", thing, spec.Durable, q.spec.Durable),
+		sameFlag("auto_delete", thing, spec.AutoDelete, q.spec.AutoDelete),
+	); err != nil {
+		return err
+	}
+	return sameArgs(thing, spec.Args, q.spec.Args, comparedQueueArgs)
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameFlag(arg, thing string, received, current bool) error {
+	if received == current {
+		return nil
+	}
+	text := map[bool]string{true: "true", false: "false"}
+	return differs(arg, thing, text[received], text[current])
+}
+
+func differs(arg, thing, received, current string) error {
+	return amqp.Errorf(amqp.PreconditionFailed, "inequivalent arg '%s' for %s: received '%s' but current is '%s'", arg, thing, received, current)
+}
+
+func sameArgs(thing string, received, current amqp.Table, compared []string) error {
+	for _, key := range compared {
+		r, inReceived := received.Get(key)
+		c, inCurrent := current.Get(key)
+		if inReceived == inCurrent && (!inReceived || amqp.Equal(r, c)) {
+			continue
+		}
+		return amqp.Errorf(amqp.PreconditionFailed, "inequivalent arg '%s' for %s: received %s but current is %s",
+			key, thing, describeArg(r, inReceived), describeArg(c, inCurrent))
+	}
+	return nil
+}
+
+func describeArg(v any, there bool) string {
+	if !there {
+		return "none"
+	}
+	return "the value '" + amqp.FormatValue(v) + "' of type '" + amqp.TypeName(v) + "'"
+}
+
+// comparedQueueArgs are the arguments that change what a queue does; others
+// are kept and not compared.
+var comparedQueueArgs = []string{"x-queue-type"}
+
+// lackingQueueArgs would change what a queue does, and do not yet: accepting
+// them in silence would be a promise that is not kept.
+var lackingQueueArgs = []string{
+	"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
+	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
+	"x-single-active-consumer", "x-delivery-limit", "x-message-deduplication",
+}
+
+func checkQueueArgs(v *VHost, spec QueueSpec) error {
+	for _, key := range lackingQueueArgs {
+		if _, ok := spec.Args.Get(key); ok {
+			return amqp.Errorf(amqp.NotImplemented, "argument '%s' for %s", key, v.named("queue", spec.Name))
+		}
+	}
+	t, ok := spec.Args.Get("x-queue-type")
+	if !ok {
+		return nil
+	}
+	kind, isText := t.(string)
+	switch {
+	case !isText:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid arg 'x-queue-type' for %s: \"expected longstr, got %s\"", v.named("queue", spec.Name), amqp.TypeName(t))
+	case strings.EqualFold(kind, "classic"):
+		return nil
+	}
+	return amqp.Errorf(amqp.NotImplemented, "queue type '%s' for %s", kind, v.named("queue", spec.Name))
+}

@@ -1,0 +1,109 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// counts are figures since the start.
+type counts struct {
+	published  atomic.Uint64
+	unrouted   atomic.Uint64
+	unretained atomic.Uint64
+	damaged    atomic.Uint64
+	missing    atomic.Uint64
+}
+
+// Status is what an operator sees of the core.
+type Status struct {
+	Connections int
+	Sessions    int
+	Consumers   int
+	Exchanges   int
+	Bindings    int
+	Retained    int
+	Queues      []QueueStatus // by vhost and name
+
+	Published      uint64 // messages taken since the start
+	Unrouted       uint64 // of those, without a queue
+	Unretained     uint64 // values not kept because the store was full
+	Damaged        uint64 // stored messages that could not be read and were left out
+	Missing        uint64 // messages that the spool should have had and had not
+	TransientBytes int64  // memory of messages that are not in the spool
+}
+
+// QueueStatus is what an operator sees of a queue.
+type QueueStatus struct {
+	VHost, Name string
+	Durable     bool
+	Exclusive   bool
+	AutoDelete  bool
+	Ready       int
+	Unacked     int
+	Bytes       int64 // bodies of the ready ones
+	Consumers   int
+	In, Out     uint64 // messages since the start
+}
+
+// Status collects it, one vhost at a time.
+func (b *Broker) Status() Status {
+	st := Status{
+		Published: b.counts.published.Load(), Unrouted: b.counts.unrouted.Load(),
+		Unretained: b.counts.unretained.Load(), Damaged: b.counts.damaged.Load(),
+		Missing: b.counts.missing.Load(), TransientBytes: b.transient.Load(),
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, v := range b.vhosts {
+		v.addTo(&st)
+	}
+	slices.SortFunc(st.Queues, func(a, b QueueStatus) int {
+		if c := strings.Compare(a.VHost, b.VHost); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return st
+}
+
+func (v *VHost) addTo(st *Status) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	st.Exchanges += len(v.exchanges)
+	st.Bindings += v.bindings
+	st.Retained += len(v.retained.values)
+	for c := range v.conns {
+		st.Connections++
+		st.Sessions += len(c.sessions)
+	}
+	for _, q := range v.queues {
+		st.Consumers += len(q.consumers)
+		st.Queues = append(st.Queues, q.status())
+	}
+}
+
+func (q *queue) status() QueueStatus {
+	return QueueStatus{
+		VHost: q.v.name, Name: q.name,
+		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
+		Ready: q.waiting(), Unacked: q.unacked, Bytes: q.bytes,
+		Consumers: len(q.consumers), In: q.in, Out: q.out,
+	}
+}
+
+// QueueStatus is the status of one queue; ok is false when there is none.
+func (b *Broker) QueueStatus(vhost, name string) (st QueueStatus, ok bool) {
+	b.mu.Lock()
+	v := b.vhosts[vhost]
+	b.mu.Unlock()
+	if v == nil {
+		return st, false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if q := v.queues[name]; q != nil {
+		return q.status(), true
+	}
+	return st, false
+}
