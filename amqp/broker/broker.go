@@ -65,6 +65,7 @@ type VHost struct {
 	name string
 
 	mu        sync.Mutex // protects everything below and in what hangs on it
+	filled    *sync.Cond // signalled whenever a read of cold messages has ended
 	exchanges map[string]*exchange
 	queues    map[string]*queue
 	bindings  int
@@ -143,6 +144,7 @@ func (b *Broker) newVHost(name string) *VHost {
 		queues:    make(map[string]*queue),
 		conns:     make(map[*Conn]struct{}),
 	}
+	v.filled = sync.NewCond(&v.mu)
 	v.retained.values = make(map[string]*amqp.Message)
 	for _, spec := range predeclared {
 		x, err := newExchange(spec)

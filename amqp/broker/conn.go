@@ -70,10 +70,6 @@ func (c *Conn) Close() spool.LSN {
 	for q := range c.exclusive {
 		v.deleteQueueLocked(q)
 	}
-	for _, q := range c.thirsty { // somebody else must read for them
-		q.thirst = nil
-		q.deliver()
-	}
 	c.thirsty, c.starved, c.outbox = nil, nil, nil
 	delete(v.conns, c)
 	return v.settledLocked()

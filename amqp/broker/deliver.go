@@ -1,6 +1,10 @@
 package broker
 
-import "leveret/amqp"
+import (
+	"slices"
+
+	"leveret/amqp"
+)
 
 // Consumer is a subscription of a session to a queue.
 type Consumer struct {
@@ -139,7 +143,7 @@ func (q *queue) deliver() {
 		e, ok, dry := q.pop()
 		if !ok {
 			if dry {
-				q.askFor(c.session.conn)
+				q.askForMore()
 			}
 			return
 		}
@@ -147,14 +151,19 @@ func (q *queue) deliver() {
 	}
 }
 
-// askFor has a connection's writer read cold messages.
-func (q *queue) askFor(c *Conn) {
-	if q.thirst != nil || q.filling {
+// askForMore has cold messages read. Every connection with a consumer that
+// could take one is asked, and the first to come reads: the writer of one may
+// be stuck on a slow peer, and the others shall not wait for it.
+func (q *queue) askForMore() {
+	if q.filling {
 		return
 	}
-	q.thirst = c
-	c.thirsty = append(c.thirsty, q)
-	c.wake()
+	for _, c := range q.consumers {
+		if conn := c.session.conn; c.canTake() && !slices.Contains(conn.thirsty, q) {
+			conn.thirsty = append(conn.thirsty, q)
+			conn.wake()
+		}
+	}
 }
 
 // taker is whose turn it is, or nil. Consumers stand by falling priority, and
@@ -195,12 +204,9 @@ func (c *Consumer) canTake() bool {
 	if conn.roomLocked() {
 		return true
 	}
-	for _, q := range conn.starved {
-		if q == c.queue {
-			return false
-		}
+	if !slices.Contains(conn.starved, c.queue) {
+		conn.starved = append(conn.starved, c.queue)
 	}
-	conn.starved = append(conn.starved, c.queue)
 	return false
 }
 

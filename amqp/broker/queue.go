@@ -37,8 +37,7 @@ type queue struct {
 	owner     *Conn       // of an exclusive queue
 
 	bindings map[*binding]struct{}
-	thirst   *Conn // the connection that was asked to read cold messages
-	filling  bool  // a read is under way
+	filling  bool // cold messages are being read
 	deleted  bool
 	inSpool  bool   // something of it was stored at some time
 	purged   uint64 // counts purges: a read under way notices
@@ -92,16 +91,18 @@ func footprint(m *amqp.Message) int64 { return int64(len(m.Body) + messageOverhe
 func (q *queue) pop() (e entry, ok, dry bool) {
 	if q.returned.len() > 0 {
 		e = q.returned.popFront()
-	} else if q.ready.len() > 0 && (q.cold == 0 || q.ready.front().pos < q.coldFrom) {
-		e = q.ready.popFront()
-		if e.stored {
-			q.readyBytes -= len(e.msg.Body)
-		}
-	} else {
+	} else if q.dry() || q.ready.len() == 0 {
 		return entry{}, false, q.cold > 0
+	} else if e = q.ready.popFront(); e.stored {
+		q.readyBytes -= len(e.msg.Body)
 	}
 	q.bytes -= int64(len(e.msg.Body))
 	return e, true, false
+}
+
+// dry reports that the oldest message, of those never delivered, is cold.
+func (q *queue) dry() bool {
+	return q.cold > 0 && (q.ready.len() == 0 || q.ready.front().pos >= q.coldFrom)
 }
 
 // giveBack puts a message back at its old place.
@@ -137,8 +138,7 @@ func (q *queue) warm(read []entry) {
 // refillLocked reads the oldest cold messages of q. The lock is given up while
 // the spool reads.
 func (v *VHost) refillLocked(q *queue) {
-	q.thirst = nil
-	if q.filling || q.deleted || q.cold == 0 {
+	if q.filling || q.deleted || !q.dry() {
 		return
 	}
 	q.filling = true
@@ -148,6 +148,7 @@ func (v *VHost) refillLocked(q *queue) {
 	n, err := v.b.log.Read(q.id, from, items, v.b.limits.WindowBytes)
 	v.mu.Lock()
 	q.filling = false
+	v.filled.Broadcast()
 	if q.deleted || q.purged != purged {
 		return
 	}

@@ -151,8 +151,12 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 		return d, 0, false, amqp.Errorf(amqp.PreconditionFailed, "limit of %d unacknowledged messages is reached", l.UnackedMax)
 	}
 	e, found, dry := q.pop()
-	for dry && !q.filling {
-		v.refillLocked(q)
+	for dry && !q.deleted {
+		if q.filling {
+			v.filled.Wait() // somebody is reading already
+		} else {
+			v.refillLocked(q)
+		}
 		e, found, dry = q.pop()
 	}
 	if !found {
