@@ -98,6 +98,9 @@ type Batch struct {
 	Enters []Enter
 	Leaves []Leave
 	Puts   []Put
+	// Moves: the Enters take the place of messages that leave or have a right
+	// to enter, so that they are not refused when the budget is spent.
+	Moves bool
 	// Purges empty stretches of queues, what is staged for them included.
 	Purges []Purge
 }
@@ -121,7 +124,7 @@ func (b *Batch) Empty() bool {
 func (b *Batch) Reset() {
 	clear(b.Enters)
 	clear(b.Puts)
-	b.Enters, b.Leaves, b.Puts, b.Purges = b.Enters[:0], b.Leaves[:0], b.Puts[:0], b.Purges[:0]
+	*b = Batch{Enters: b.Enters[:0], Leaves: b.Leaves[:0], Puts: b.Puts[:0], Purges: b.Purges[:0]}
 }
 
 // Item is one message read back: Live when it is still in memory, else Data as

@@ -132,7 +132,7 @@ func (v *VHost) bindLocked(b *binding) (spool.LSN, error) {
 			Key: definitionKey(kindBinding, v.name, b.source.Name, id), Value: encodeBinding(v.name, b),
 		})
 	}
-	return v.settledLocked(), nil
+	return v.finishLocked(), nil
 }
 
 // linkLocked makes a binding take part in routing.
@@ -162,7 +162,7 @@ func (v *VHost) unbindAnyLocked(like *binding) (spool.LSN, error) {
 		return 0, nil
 	}
 	v.unbindLocked(b)
-	return v.settledLocked(), nil
+	return v.finishLocked(), nil
 }
 
 // unbindLocked takes a binding out; an auto-delete exchange goes with its last

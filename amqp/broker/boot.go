@@ -28,6 +28,9 @@ type boots struct {
 // those times leave without a time of their own.
 const bootsKept = 1000
 
+// Boot is the id of this start.
+func (b *Broker) Boot() amqp.Boot { return b.boots.current }
+
 // WallTime is the wall clock at a moment. known is false when its boot is not
 // known or its clock was never synchronised; t is then the best guess, or zero.
 func (b *Broker) WallTime(s amqp.Stamp) (t time.Time, known bool) {
@@ -38,6 +41,12 @@ func (b *Broker) WallTime(s amqp.Stamp) (t time.Time, known bool) {
 		return time.Time{}, false
 	}
 	return r.Base.Add(time.Duration(s.At)), r.Synchronised
+}
+
+// wallNow is the wall clock as well as it is known.
+func (b *Broker) wallNow() amqp.Timestamp {
+	t, _ := b.WallTime(amqp.Stamp{Boot: b.boots.current, At: b.now()})
+	return amqp.Timestamp(max(0, t.Unix()))
 }
 
 // CorrectClock tells what the wall clock was at this boot's base after all:

@@ -39,6 +39,11 @@ type Options struct {
 	Limits Limits
 	// Boot describes this start; its id is chosen by Open.
 	Boot BootRecord
+	// Now is the boot's monotonic clock; nil stands still.
+	Now func() amqp.Instant
+	// Alarm asks that Tick be called at a time, or before. It is called with a
+	// lock held and must only leave a note.
+	Alarm func(at amqp.Instant)
 	// Trouble is told what an operator must know and no caller can be told,
 	// with facts as key and value pairs. It may be called with a lock held.
 	Trouble func(msg string, facts ...any)
@@ -48,6 +53,8 @@ type Options struct {
 type Broker struct {
 	log     spool.Log
 	limits  Limits
+	now     func() amqp.Instant
+	alarm   func(at amqp.Instant)
 	trouble func(msg string, facts ...any)
 	boots   boots
 	counts  counts
@@ -77,7 +84,8 @@ type VHost struct {
 	targets   []target
 	walked    []*binding
 	batch     spool.Batch // changes of the running call
-	touched   []*queue    // queues that may deliver at its end
+	touched   []*queue    // queues that act at its end
+	unread    []*lane     // cold messages the next Tick reads
 
 	// Of a Publish that is under way.
 	incoming      []incoming
@@ -154,24 +162,6 @@ func (b *Broker) newVHost(name string) *VHost {
 		v.exchanges[spec.Name] = x
 	}
 	return v
-}
-
-// appendLocked hands the running call's changes to the log. ErrFull leaves
-// the batch's changes to be undone by the caller.
-func (v *VHost) appendLocked() (spool.LSN, error) {
-	defer v.batch.Reset()
-	if v.batch.Empty() {
-		return 0, nil
-	}
-	return v.b.log.Append(&v.batch)
-}
-
-// settledLocked hands over changes that only free space or describe topology.
-// They are never refused but by a log that has failed, and then its Durable
-// tells everybody.
-func (v *VHost) settledLocked() spool.LSN {
-	lsn, _ := v.appendLocked()
-	return lsn
 }
 
 // newName makes a name that nobody else has: prefix and 22 characters.

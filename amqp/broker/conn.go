@@ -18,7 +18,7 @@ type Conn struct {
 	outbox      []Delivery
 	outboxBytes int
 	starved     []*queue // would deliver when the outbox has room again
-	thirsty     []*queue // ask this connection's writer to read from the spool
+	thirsty     []*lane  // this connection's writer is asked to read their cold messages
 	closed      bool
 }
 
@@ -35,7 +35,9 @@ type Delivery struct {
 	Queue spool.QueueID
 	Pos   spool.Pos
 
-	stored bool
+	lane     *lane
+	stored   bool
+	deadline amqp.Instant
 }
 
 // Identity is what Connect was told.
@@ -72,7 +74,7 @@ func (c *Conn) Close() spool.LSN {
 	}
 	c.thirsty, c.starved, c.outbox = nil, nil, nil
 	delete(v.conns, c)
-	return v.settledLocked()
+	return v.finishLocked()
 }
 
 // Take gives what is waiting for the peer and reads from the spool what its
@@ -84,19 +86,20 @@ func (c *Conn) Take(dst []Delivery) []Delivery {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for len(c.thirsty) > 0 {
-		q := c.thirsty[0]
+		l := c.thirsty[0]
 		c.thirsty = c.thirsty[1:]
-		v.refillLocked(q)
+		v.refillLocked(l)
+		v.finishLocked()
 	}
 	clear(dst)
 	out := c.outbox
 	c.outbox, c.outboxBytes = dst[:0], 0
 	v.leftUnsettledLocked(out)
-	starved := c.starved
-	c.starved = nil
-	for _, q := range starved {
-		q.deliver()
+	for _, q := range c.starved {
+		v.touchLocked(q)
 	}
+	c.starved = nil
+	v.finishLocked()
 	if len(c.outbox) > 0 || len(c.thirsty) > 0 {
 		c.wake()
 	}
@@ -112,7 +115,6 @@ func (v *VHost) leftUnsettledLocked(out []Delivery) {
 			v.goneLocked(d.Queue, entry{pos: d.Pos, msg: d.Msg, stored: d.stored})
 		}
 	}
-	v.settledLocked()
 }
 
 // roomLocked reports whether the outbox takes one more.

@@ -57,7 +57,7 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 			Key: definitionKey(kindExchange, v.name, spec.Name), Value: encodeExchange(v.name, spec),
 		})
 	}
-	return v.settledLocked(), nil
+	return v.finishLocked(), nil
 }
 
 var errDefaultExchange = amqp.Errorf(amqp.AccessRefused, "operation not permitted on the default exchange")
@@ -96,7 +96,7 @@ func (c *Conn) DeleteExchange(name string, ifUnused bool) (spool.LSN, error) {
 		return 0, amqp.Errorf(amqp.PreconditionFailed, "%s in use", v.named("exchange", name))
 	}
 	v.deleteExchangeLocked(x)
-	return v.settledLocked(), nil
+	return v.finishLocked(), nil
 }
 
 func (v *VHost) deleteExchangeLocked(x *exchange) {
@@ -129,6 +129,7 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 		if err := v.sameQueue(c, q, spec); err != nil {
 			return QueueInfo{}, 0, err
 		}
+		q.lastUsed = v.b.now()
 		return q.info(), 0, nil
 	}
 	if !made {
@@ -136,13 +137,16 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			return QueueInfo{}, 0, err
 		}
 	}
-	if err := checkQueueArgs(v, spec); err != nil {
+	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	if err != nil {
 		return QueueInfo{}, 0, err
 	}
 	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
 		return QueueInfo{}, 0, err
 	}
-	q := v.newQueueLocked(v.b.ids.next(&v.batch), spec)
+	q := v.newQueueLocked(v.b.ids.next(args.lanes(), &v.batch), spec, args)
+	q.lastUsed = v.b.now()
+	v.touchLocked(q)
 	if spec.Exclusive {
 		q.owner = c
 		c.exclusive[q] = struct{}{}
@@ -152,18 +156,11 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			Key: definitionKey(kindQueue, v.name, spec.Name), Value: encodeQueue(v.name, q.id, spec),
 		})
 	}
-	return q.info(), v.settledLocked(), nil
-}
-
-func (v *VHost) newQueueLocked(id spool.QueueID, spec QueueSpec) *queue {
-	q := &queue{v: v, id: id, name: spec.Name, spec: spec, next: 1, bindings: make(map[*binding]struct{})}
-	v.queues[spec.Name] = q
-	v.routesGen++ // the default exchange and the sessions look names up
-	return q
+	return q.info(), v.finishLocked(), nil
 }
 
 func (q *queue) info() QueueInfo {
-	return QueueInfo{Name: q.name, Messages: q.waiting(), Consumers: len(q.consumers)}
+	return QueueInfo{Name: q.name, Messages: q.count, Consumers: len(q.consumers)}
 }
 
 // CheckQueue answers for a queue that is there (a passive declaration).
@@ -196,11 +193,11 @@ func (c *Conn) DeleteQueue(name string, ifUnused, ifEmpty bool) (int, spool.LSN,
 		return 0, 0, err
 	case ifUnused && len(q.consumers) > 0:
 		return 0, 0, amqp.Errorf(amqp.PreconditionFailed, "%s in use", v.named("queue", name))
-	case ifEmpty && q.waiting() > 0:
+	case ifEmpty && q.count > 0:
 		return 0, 0, amqp.Errorf(amqp.PreconditionFailed, "%s not empty", v.named("queue", name))
 	}
 	n := v.deleteQueueLocked(q)
-	return n, v.settledLocked(), nil
+	return n, v.finishLocked(), nil
 }
 
 // deleteQueueLocked ends a queue: its consumers are told, its bindings go, and
@@ -219,8 +216,10 @@ func (v *VHost) deleteQueueLocked(q *queue) int {
 	if q.durable() {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindQueue, v.name, q.name)})
 	}
-	if q.inSpool {
-		v.batch.Purges = append(v.batch.Purges, spool.Purge{Queue: q.id, To: spool.MaxPos})
+	for _, l := range q.lanes {
+		if l.inSpool {
+			v.batch.Purges = append(v.batch.Purges, spool.Purge{Queue: l.id, To: spool.MaxPos})
+		}
 	}
 	for len(q.consumers) > 0 {
 		c := q.consumers[0]
@@ -243,7 +242,7 @@ func (c *Conn) Purge(name string) (int, spool.LSN, error) {
 		return 0, 0, err
 	}
 	n := v.purgeLocked(q)
-	return n, v.settledLocked(), nil
+	return n, v.finishLocked(), nil
 }
 
 // queueLocked finds a queue that the connection may touch.

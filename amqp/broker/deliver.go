@@ -66,7 +66,8 @@ func (c *Consumer) Start() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if c.started = true; !c.ended {
-		c.queue.deliver()
+		v.touchLocked(c.queue)
+		v.finishLocked()
 	}
 }
 
@@ -77,7 +78,8 @@ func (c *Consumer) SetPrefetch(n int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if c.Prefetch = n; !c.ended {
-		c.queue.deliver()
+		v.touchLocked(c.queue)
+		v.finishLocked()
 	}
 }
 
@@ -92,7 +94,7 @@ func (s *Session) Cancel(tag string) {
 	defer v.mu.Unlock()
 	if c := s.consumers[tag]; c != nil {
 		v.endConsumerLocked(c)
-		v.settledLocked()
+		v.finishLocked()
 	}
 }
 
@@ -103,9 +105,15 @@ func (v *VHost) endConsumerLocked(c *Consumer) {
 	delete(c.session.consumers, c.Tag)
 	q := c.queue
 	q.dismiss(c)
-	if len(q.consumers) == 0 && q.spec.AutoDelete && !q.deleted {
-		v.deleteQueueLocked(q)
+	q.lastUsed = v.b.now()
+	if q.deleted {
+		return
 	}
+	if len(q.consumers) == 0 && q.spec.AutoDelete {
+		v.deleteQueueLocked(q)
+		return
+	}
+	v.touchLocked(q) // another may take over, or the queue begins to expire
 }
 
 // enlist adds a consumer behind those of the same priority.
@@ -117,17 +125,23 @@ func (q *queue) enlist(c *Consumer) {
 	q.consumers = append(q.consumers, nil)
 	copy(q.consumers[i+1:], q.consumers[i:])
 	q.consumers[i] = c
-	q.everUsed = true
+	if q.active == nil {
+		q.active = c
+	}
 }
 
 func (q *queue) dismiss(c *Consumer) {
-	for i := range q.consumers {
-		if q.consumers[i] == c {
-			q.consumers = append(q.consumers[:i], q.consumers[i+1:]...)
-			if q.turn > i {
-				q.turn--
-			}
-			return
+	i := slices.Index(q.consumers, c)
+	if i < 0 {
+		return
+	}
+	q.consumers = slices.Delete(q.consumers, i, i+1)
+	if q.turn > i {
+		q.turn--
+	}
+	if q.active == c { // the one that has waited for longest takes over
+		if q.active = nil; len(q.consumers) > 0 {
+			q.active = q.consumers[0]
 		}
 	}
 }
@@ -135,32 +149,36 @@ func (q *queue) dismiss(c *Consumer) {
 // deliver hands messages to consumers, in turn among those of the highest
 // priority that can take one, until there are no more messages or takers.
 func (q *queue) deliver() {
-	for q.waiting() > 0 {
+	for q.count > 0 {
+		l := q.front()
+		q.expire(l, false)
+		if l.waiting() == 0 {
+			continue
+		}
 		c := q.taker()
 		if c == nil {
-			return
+			q.expire(l, true)
+			break
 		}
-		e, ok, dry := q.pop()
-		if !ok {
-			if dry {
-				q.askForMore()
-			}
-			return
+		if l.head() == nil {
+			q.askForMore(l)
+			break
 		}
-		c.give(e)
+		c.give(l, q.take(l))
 	}
+	q.arm()
 }
 
 // askForMore has cold messages read. Every connection with a consumer that
 // could take one is asked, and the first to come reads: the writer of one may
 // be stuck on a slow peer, and the others shall not wait for it.
-func (q *queue) askForMore() {
-	if q.filling {
+func (q *queue) askForMore(l *lane) {
+	if l.filling {
 		return
 	}
 	for _, c := range q.consumers {
-		if conn := c.session.conn; c.canTake() && !slices.Contains(conn.thirsty, q) {
-			conn.thirsty = append(conn.thirsty, q)
+		if conn := c.session.conn; c.canTake() && !slices.Contains(conn.thirsty, l) {
+			conn.thirsty = append(conn.thirsty, l)
 			conn.wake()
 		}
 	}
@@ -197,7 +215,7 @@ func (q *queue) taker() *Consumer {
 // canTake reports whether the consumer may be sent one more message. When only
 // the outbox is in the way, the queue is remembered for when it has room.
 func (c *Consumer) canTake() bool {
-	if !c.started || !c.NoAck && !c.hasCredit() {
+	if !c.started || c.queue.args.singleActive && c.queue.active != c || !c.NoAck && !c.hasCredit() {
 		return false
 	}
 	conn := c.session.conn
@@ -218,16 +236,16 @@ func (c *Consumer) hasCredit() bool {
 }
 
 // give sends a message.
-func (c *Consumer) give(e entry) {
+func (c *Consumer) give(l *lane, e entry) {
 	s := c.session
 	s.lastTag++
 	if !c.NoAck {
-		s.hold(unacked{tag: s.lastTag, queue: c.queue, consumer: c, entry: e})
+		s.hold(unacked{tag: s.lastTag, lane: l, consumer: c, entry: e})
 	} else {
 		c.queue.out++
 	}
 	s.conn.pushLocked(Delivery{
 		Session: s, Consumer: c, Tag: s.lastTag, Msg: e.msg, Redelivered: e.redelivered,
-		Queue: c.queue.id, Pos: e.pos, stored: e.stored,
+		Queue: l.id, Pos: e.pos, lane: l, stored: e.stored, deadline: e.deadline,
 	})
 }

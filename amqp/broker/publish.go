@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"leveret/amqp"
 	"leveret/spool"
 )
@@ -15,14 +17,16 @@ type Publish struct {
 	// LSN: the message is safe when the log is durable up to it. 0 when no
 	// disk is needed.
 	LSN spool.LSN
-	// Routed tells whether it reached a queue.
+	// Routed tells whether it matched a queue.
 	Routed bool
+	// Refused: a queue that it matched would not have it (x-overflow).
+	Refused bool
 }
 
 // Publish takes a batch of messages in order and says how many it took. When
 // that is not all, err says why: an *amqp.Error is about the next message
-// alone; spool.ErrFull means that the batch may be tried again from there when
-// the log has room; spool.ErrFailed is the end.
+// alone; spool.ErrFull means that the batch may be tried again when the log has
+// room; spool.ErrFailed is the end.
 //
 // now is when they came. Messages are on their way to consumers when Publish
 // returns, and safe when the log says so.
@@ -30,15 +34,9 @@ func (s *Session) Publish(now amqp.Instant, ps []Publish) (taken int, err error)
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	stamp := amqp.Stamp{Boot: v.b.boots.current, At: now}
-	v.incoming = v.incoming[:0]
-	for taken < len(ps) {
-		p := &ps[taken]
-		p.Msg.Stamp = stamp
-		if err = v.acceptLocked(s, p); err != nil {
-			break
-		}
-		taken++
+	if taken, err = v.acceptAllLocked(s, now, ps); err != nil && taken == 0 {
+		v.undoLocked() // what the one message had begun
+		return 0, err
 	}
 	lsn, full := v.appendLocked()
 	if full != nil {
@@ -46,69 +44,127 @@ func (s *Session) Publish(now amqp.Instant, ps []Publish) (taken int, err error)
 		return 0, full
 	}
 	v.enterLocked()
-	for i := range ps[:taken] {
+	v.finishLocked()
+	v.receiptsLocked(ps[:taken], lsn)
+	return taken, err
+}
+
+// acceptAllLocked puts messages into the running batch, up to the first that
+// is refused.
+func (v *VHost) acceptAllLocked(s *Session, now amqp.Instant, ps []Publish) (int, error) {
+	stamp := amqp.Stamp{Boot: v.b.boots.current, At: now}
+	for i := range ps {
+		ps[i].Msg.Stamp = stamp
+		if err := v.acceptLocked(s, &ps[i]); err != nil {
+			return i, err
+		}
+	}
+	return len(ps), nil
+}
+
+func (v *VHost) receiptsLocked(ps []Publish, lsn spool.LSN) {
+	for i := range ps {
 		if ps[i].LSN != 0 {
 			ps[i].LSN = lsn
 		}
 	}
-	v.b.counts.published.Add(uint64(taken))
-	return taken, err
-}
-
-// incoming is a message that has been given a position but has not entered its
-// queue yet: the log may still refuse the batch.
-type incoming struct {
-	queue *queue
-	entry entry
+	v.b.counts.published.Add(uint64(len(ps)))
 }
 
 const pendingLSN = ^spool.LSN(0) // "the batch's own", until Append has answered
 
-// acceptLocked routes one message and puts it into the running batch.
+// acceptLocked checks one message, routes it and puts it into the running
+// batch. A refused message has changed nothing.
 func (v *VHost) acceptLocked(s *Session, p *Publish) error {
-	m := p.Msg
-	p.LSN, p.Routed = 0, false
-	if len(m.Body) > v.b.limits.MessageBytesMax {
-		return amqp.Errorf(amqp.PreconditionFailed, "message size %d is larger than configured max size %d", len(m.Body), v.b.limits.MessageBytesMax)
+	p.LSN, p.Routed, p.Refused = 0, false, false
+	x, err := v.writableLocked(s, p.Msg.Exchange)
+	if err == nil {
+		err = v.checkMessage(s, p.Msg)
 	}
-	x, err := v.writableLocked(s, m.Exchange)
 	if err != nil {
 		return err
 	}
 	if p.Retain {
 		v.retainLocked(p)
 	}
-	targets := v.routeLocked(x, m.Key, m.Props)
+	targets := v.routeMessageLocked(x, p.Msg)
 	p.Routed = len(targets) > 0
 	if !p.Routed {
 		v.b.counts.unrouted.Add(1)
 		return nil
 	}
+	if blind(p.Msg.Props) {
+		p.Msg = withoutBlind(p.Msg)
+	}
+	targets = v.openTo(p, targets)
+	if v.deliverToLocked(p.Msg, targets) {
+		p.LSN = pendingLSN
+	}
+	return nil
+}
+
+// checkMessage refuses what no queue could be given.
+func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
+	if len(m.Body) > v.b.limits.MessageBytesMax {
+		return amqp.Errorf(amqp.PreconditionFailed, "message size %d is larger than configured max size %d", len(m.Body), v.b.limits.MessageBytesMax)
+	}
+	if m.Props.Has(amqp.HasUserID) && s.conn.who.Access != nil && m.Props.UserID() != s.conn.who.User {
+		return amqp.Errorf(amqp.PreconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", m.Props.UserID(), s.conn.who.User)
+	}
+	if err := checkExpiration(m.Props); err != nil {
+		return err
+	}
+	return checkCopies(m.Props)
+}
+
+// openTo leaves those queues out that are full and refuse new messages.
+func (v *VHost) openTo(p *Publish, targets []target) []target {
+	closed := func(t target) bool {
+		return t.queue.args.overflow != dropHead && t.queue.tooMany(1, int64(len(p.Msg.Body)))
+	}
+	if !slices.ContainsFunc(targets, closed) {
+		return targets
+	}
+	p.Refused = true
+	open := slices.Clone(targets)
+	for _, t := range targets {
+		if closed(t) && t.queue.args.overflow == rejectPublishDead {
+			v.buryLocked(t.queue, p.Msg, reasonMaxLen)
+		}
+	}
+	return slices.DeleteFunc(open, closed)
+}
+
+// deliverToLocked gives a message a place in each queue, as part of the running
+// batch, and says whether the promise of any depends on the disk.
+func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool) {
 	persistent := m.Persistent()
 	var to, spill []spool.Dest
 	for _, t := range targets {
 		q := t.queue
-		e := entry{pos: q.claim(), msg: m}
+		l := q.laneFor(m)
+		e := entry{pos: l.claim(), msg: m, deadline: v.b.deadlineOf(q, m)}
 		switch {
 		case persistent && q.durable() && !t.transient:
-			e.stored, q.inSpool = true, true
-			to = v.dests(to, q.id, e.pos)
+			e.stored, l.inSpool = true, true
+			to = v.dests(to, l.id, e.pos)
 		case v.b.transient.Load()+v.incomingBytes+footprint(m) > v.b.limits.TransientBytesMax:
-			e.stored, q.inSpool = true, true
-			spill = v.dests(spill, q.id, e.pos)
+			e.stored, l.inSpool = true, true
+			spill = v.dests(spill, l.id, e.pos)
 		default:
 			v.incomingBytes += footprint(m)
 		}
-		v.incoming = append(v.incoming, incoming{q, e})
+		q.coming++
+		q.comingBytes += int64(len(m.Body))
+		v.incoming = append(v.incoming, incoming{l, e})
 	}
 	if to != nil {
 		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: to})
-		p.LSN = pendingLSN
 	}
 	if spill != nil {
 		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: spill, Volatile: true})
 	}
-	return nil
+	return to != nil
 }
 
 // writableLocked finds an exchange that the session may publish to.
@@ -130,46 +186,30 @@ func (v *VHost) writableLocked(s *Session, name string) (*exchange, error) {
 	return x, nil
 }
 
-// claim gives the next position; see undoLocked.
-func (q *queue) claim() spool.Pos {
-	q.next++
-	return q.next - 1
-}
-
-// dests appends to a list of destinations whose memory the log keeps; lists of
-// one, which most are, are cut from a slab.
-func (v *VHost) dests(to []spool.Dest, q spool.QueueID, pos spool.Pos) []spool.Dest {
-	if to != nil {
-		return append(to, spool.Dest{Queue: q, Pos: pos})
+// Commit publishes and settles as one change: all of it is durable at the LSN,
+// or none (0-9-1, tx.commit). A refusal, or spool.ErrFull, changes nothing.
+func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spool.LSN, error) {
+	v := s.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(ps) > 0 && v.b.log.Room() != nil {
+		return 0, spool.ErrFull
 	}
-	if len(v.slab) == 0 {
-		v.slab = make([]spool.Dest, 128)
+	for i := range ops {
+		if err := s.known(&ops[i]); err != nil {
+			return 0, err
+		}
 	}
-	one := v.slab[:1:1]
-	v.slab = v.slab[1:]
-	one[0] = spool.Dest{Queue: q, Pos: pos}
-	return one
-}
-
-// undoLocked gives the positions of a refused batch back.
-func (v *VHost) undoLocked() {
-	for i := len(v.incoming) - 1; i >= 0; i-- {
-		v.incoming[i].queue.next = v.incoming[i].entry.pos
+	if _, err := v.acceptAllLocked(s, now, ps); err != nil {
+		v.undoLocked()
+		return 0, err
 	}
-	clear(v.incoming)
-	v.incoming, v.incomingBytes = v.incoming[:0], 0
-	v.retained.undo()
-}
-
-// enterLocked lets the batch into its queues.
-func (v *VHost) enterLocked() {
-	for i := range v.incoming {
-		in := &v.incoming[i]
-		in.queue.add(in.entry)
-		v.touchLocked(in.queue)
+	for i := range ops {
+		// A tag that an earlier one of these settled is no error any more.
+		_ = v.settleLocked(s, &ops[i])
 	}
-	clear(v.incoming)
-	v.incoming, v.incomingBytes = v.incoming[:0], 0
-	v.retained.done()
-	v.refreshLocked(nil)
+	v.batch.Moves = true // there was room, and settled state cannot be undone
+	lsn := v.finishLocked()
+	v.receiptsLocked(ps, lsn)
+	return lsn, nil
 }

@@ -21,15 +21,17 @@ const idBlock = 1024
 // seen tells of an id from before.
 func (n *queueIDs) seen(id spool.QueueID) { n.newest = max(n.newest, id) }
 
-// next gives an id, and reserves a block with the batch when one is needed.
-func (n *queueIDs) next(batch *spool.Batch) spool.QueueID {
+// next gives the first of so many ids in a row, and reserves a block with the
+// batch when one is needed.
+func (n *queueIDs) next(count int, batch *spool.Batch) spool.QueueID {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.newest++
+	first := n.newest + 1
+	n.newest += spool.QueueID(count)
 	if n.newest > n.reserved {
 		batch.Puts = append(batch.Puts, n.reserve(n.newest))
 	}
-	return n.newest
+	return first
 }
 
 // reserve makes the record that ids up to a block beyond id may be in use.

@@ -14,15 +14,21 @@ import (
 // the spool until somebody asks for them.
 func Open(o Options) (*Broker, error) {
 	b := &Broker{
-		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble,
+		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble, now: o.Now, alarm: o.Alarm,
 		vhosts: make(map[string]*VHost),
 		boots:  boots{records: make(map[amqp.Boot]BootRecord)},
 	}
 	if b.trouble == nil {
 		b.trouble = func(string, ...any) {}
 	}
+	if b.now == nil {
+		b.now = func() amqp.Instant { return 0 }
+	}
+	if b.alarm == nil {
+		b.alarm = func(amqp.Instant) {}
+	}
 	b.vhosts[DefaultVHost] = b.newVHost(DefaultVHost)
-	r := recovery{b: b, byID: make(map[spool.QueueID]*queue)}
+	r := recovery{b: b, byID: make(map[spool.QueueID]*lane)}
 	if err := b.log.Load(r.definition, r.depth); err != nil {
 		return nil, fmt.Errorf("recover from the spool: %w", err)
 	}
@@ -33,6 +39,7 @@ func Open(o Options) (*Broker, error) {
 	if _, err := b.log.Append(&batch); err != nil {
 		return nil, fmt.Errorf("record the start: %w", err)
 	}
+	b.alarm(b.now()) // the first tick arms what was recovered
 	return b, nil
 }
 
@@ -44,7 +51,7 @@ const DefaultVHost = "/"
 // definition that cannot be read is told and left alone; the rest still serves.
 type recovery struct {
 	b        *Broker
-	byID     map[spool.QueueID]*queue
+	byID     map[spool.QueueID]*lane
 	bindings []waitingBinding
 	orphans  []spool.Purge // stored for queues that are no more
 	dead     []spool.Put   // bindings without ends
@@ -130,8 +137,18 @@ func (r *recovery) queue(value []byte) error {
 	if d.err != nil {
 		return d.err
 	}
-	r.byID[id] = r.vhost(vhost).newQueueLocked(id, spec)
-	r.b.ids.seen(id)
+	v := r.vhost(vhost)
+	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	if err != nil {
+		return err
+	}
+	q := v.newQueueLocked(id, spec, args)
+	for _, l := range q.lanes {
+		r.byID[l.id] = l
+		r.b.ids.seen(l.id)
+	}
+	q.lastUsed = r.b.now() // time without power does not count as unused
+	v.touchLocked(q)
 	return nil
 }
 
@@ -195,11 +212,13 @@ func (r *recovery) binding(value []byte) (*VHost, *binding, error) {
 // depth takes over how much waits in a queue.
 func (r *recovery) depth(d spool.Depth) error {
 	r.b.ids.seen(d.Queue)
-	q := r.byID[d.Queue]
-	if q == nil {
+	l := r.byID[d.Queue]
+	if l == nil {
 		r.orphans = append(r.orphans, spool.Purge{Queue: d.Queue, To: spool.MaxPos})
 		return nil
 	}
-	q.cold, q.bytes, q.coldFrom, q.next, q.inSpool = d.Count, d.Bytes, d.First, d.Last+1, true
+	l.cold, l.coldFrom, l.next, l.inSpool, l.coldMortal = d.Count, d.First, d.Last+1, true, true
+	l.q.count += d.Count
+	l.q.bytes += d.Bytes
 	return nil
 }

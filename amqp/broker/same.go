@@ -1,10 +1,6 @@
 package broker
 
-import (
-	"strings"
-
-	"leveret/amqp"
-)
+import "leveret/amqp"
 
 // A declaration of what is there already must agree with it (0-9-1,
 // exchange.declare and queue.declare); the texts are RabbitMQ's, people search
@@ -78,36 +74,4 @@ func describeArg(v any, there bool) string {
 		return "none"
 	}
 	return "the value '" + amqp.FormatValue(v) + "' of type '" + amqp.TypeName(v) + "'"
-}
-
-// comparedQueueArgs are the arguments that change what a queue does; others
-// are kept and not compared.
-var comparedQueueArgs = []string{"x-queue-type"}
-
-// lackingQueueArgs would change what a queue does, and do not yet: accepting
-// them in silence would be a promise that is not kept.
-var lackingQueueArgs = []string{
-	"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
-	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
-	"x-single-active-consumer", "x-delivery-limit", "x-message-deduplication",
-}
-
-func checkQueueArgs(v *VHost, spec QueueSpec) error {
-	for _, key := range lackingQueueArgs {
-		if _, ok := spec.Args.Get(key); ok {
-			return amqp.Errorf(amqp.NotImplemented, "argument '%s' for %s", key, v.named("queue", spec.Name))
-		}
-	}
-	t, ok := spec.Args.Get("x-queue-type")
-	if !ok {
-		return nil
-	}
-	kind, isText := t.(string)
-	switch {
-	case !isText:
-		return amqp.Errorf(amqp.PreconditionFailed, "invalid arg 'x-queue-type' for %s: \"expected longstr, got %s\"", v.named("queue", spec.Name), amqp.TypeName(t))
-	case strings.EqualFold(kind, "classic"):
-		return nil
-	}
-	return amqp.Errorf(amqp.NotImplemented, "queue type '%s' for %s", kind, v.named("queue", spec.Name))
 }

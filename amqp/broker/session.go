@@ -29,7 +29,7 @@ type Session struct {
 // place, empty, until all before it are settled.
 type unacked struct {
 	tag      uint64
-	queue    *queue    // nil: settled
+	lane     *lane     // nil: settled
 	consumer *Consumer // nil: came by Get
 	entry    entry
 }
@@ -44,7 +44,8 @@ func (s *Session) SetPrefetch(n int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s.prefetch = n
-	s.deliverLocked()
+	s.touchAllLocked()
+	v.finishLocked()
 }
 
 // Close ends the session: consumers end, what is unsettled goes back to its
@@ -57,7 +58,7 @@ func (s *Session) Close() spool.LSN {
 		return 0
 	}
 	v.closeSessionLocked(s)
-	return v.settledLocked()
+	return v.finishLocked()
 }
 
 func (v *VHost) closeSessionLocked(s *Session) {
@@ -70,12 +71,9 @@ func (v *VHost) closeSessionLocked(s *Session) {
 		}
 	}
 	v.recallLocked(s)
-	touched := s.returnAllLocked()
+	s.returnAllLocked()
 	for _, consumer := range s.consumers {
 		v.endConsumerLocked(consumer)
-	}
-	for _, q := range touched {
-		q.deliver()
 	}
 }
 
@@ -92,19 +90,20 @@ func (v *VHost) recallLocked(s *Session) {
 			continue
 		}
 		s.conn.outboxBytes -= len(d.Msg.Body) + messageOverhead
-		if d.Consumer.NoAck && !d.Consumer.queue.deleted {
-			d.Consumer.queue.out--
-			d.Consumer.queue.giveBack(entry{pos: d.Pos, msg: d.Msg, stored: d.stored, redelivered: d.Redelivered})
+		if q := d.lane.q; d.Consumer.NoAck && !q.deleted {
+			q.out--
+			q.giveBack(d.lane, entry{pos: d.Pos, msg: d.Msg, stored: d.stored, redelivered: d.Redelivered, deadline: d.deadline})
+			v.touchLocked(q)
 		}
 	}
 	clear(s.conn.outbox[len(kept):])
 	s.conn.outbox = kept
 }
 
-// deliverLocked lets all queues of the session's consumers go on.
-func (s *Session) deliverLocked() {
+// touchAllLocked lets all queues of the session's consumers go on.
+func (s *Session) touchAllLocked() {
 	for _, c := range s.consumers {
-		c.queue.deliver()
+		s.conn.v.touchLocked(c.queue)
 	}
 }
 
@@ -112,7 +111,7 @@ func (s *Session) deliverLocked() {
 func (s *Session) hold(u unacked) {
 	s.unacked.pushBack(u)
 	s.unackedBytes += len(u.entry.msg.Body)
-	u.queue.unacked++
+	u.lane.q.unacked++
 	if u.consumer != nil {
 		u.consumer.unacked++
 		s.unackedOf++
@@ -120,16 +119,16 @@ func (s *Session) hold(u unacked) {
 }
 
 // release forgets a delivery and gives its credit back.
-func (s *Session) release(u *unacked) (q *queue, e entry) {
-	q, e = u.queue, u.entry
+func (s *Session) release(u *unacked) (l *lane, e entry) {
+	l, e = u.lane, u.entry
 	s.unackedBytes -= len(e.msg.Body)
-	q.unacked--
+	l.q.unacked--
 	if u.consumer != nil {
 		u.consumer.unacked--
 		s.unackedOf--
 	}
 	*u = unacked{tag: u.tag}
-	return q, e
+	return l, e
 }
 
 // Get takes one message from a queue without subscribing (0-9-1, basic.get).
@@ -146,30 +145,44 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 	if err := s.conn.allow(Read, "queue", q.name); err != nil {
 		return d, 0, false, err
 	}
-	l := &v.b.limits
-	if !noAck && s.unacked.len() >= l.UnackedMax {
-		return d, 0, false, amqp.Errorf(amqp.PreconditionFailed, "limit of %d unacknowledged messages is reached", l.UnackedMax)
+	if most := v.b.limits.UnackedMax; !noAck && s.unacked.len() >= most {
+		return d, 0, false, amqp.Errorf(amqp.PreconditionFailed, "limit of %d unacknowledged messages is reached", most)
 	}
-	e, found, dry := q.pop()
-	for dry && !q.deleted {
-		if q.filling {
-			v.filled.Wait() // somebody is reading already
-		} else {
-			v.refillLocked(q)
-		}
-		e, found, dry = q.pop()
-	}
+	q.lastUsed = v.b.now()
+	l, found := v.headLocked(q)
 	if !found {
+		v.finishLocked()
 		return d, 0, false, nil
 	}
+	e := q.take(l)
 	s.lastTag++
-	d = Delivery{Session: s, Tag: s.lastTag, Msg: e.msg, Redelivered: e.redelivered, Queue: q.id, Pos: e.pos}
+	d = Delivery{Session: s, Tag: s.lastTag, Msg: e.msg, Redelivered: e.redelivered, Queue: l.id, Pos: e.pos}
 	if noAck {
 		q.out++
-		v.goneLocked(q.id, e)
-		v.settledLocked()
+		v.goneLocked(l.id, e)
 	} else {
-		s.hold(unacked{tag: s.lastTag, queue: q, entry: e})
+		s.hold(unacked{tag: s.lastTag, lane: l, entry: e})
 	}
-	return d, q.waiting(), true, nil
+	v.finishLocked()
+	return d, q.count, true, nil
+}
+
+// headLocked finds the lane with the next message of a queue and has it in
+// memory. It may give the lock up to read.
+func (v *VHost) headLocked(q *queue) (*lane, bool) {
+	for q.count > 0 && !q.deleted {
+		l := q.front()
+		q.expire(l, true)
+		switch {
+		case l.waiting() == 0:
+		case l.head() != nil:
+			return l, true
+		case l.filling:
+			v.filled.Wait() // somebody is reading already
+		default:
+			v.finishLocked() // nothing may be half done while the lock is given up
+			v.refillLocked(l)
+		}
+	}
+	return nil, false
 }

@@ -1,10 +1,6 @@
 package broker
 
-import (
-	"slices"
-
-	"leveret/amqp"
-)
+import "leveret/amqp"
 
 // Outcome is what became of a delivery.
 type Outcome uint8
@@ -35,28 +31,36 @@ func (s *Session) Settle(ops []Settlement) error {
 			break
 		}
 	}
-	v.settledLocked()
-	v.refreshLocked(s)
+	if s.prefetch > 0 { // credit is shared: any of them may go on
+		s.touchAllLocked()
+	}
+	v.finishLocked()
 	return err
 }
 
+// known refuses a tag that is not there to be settled.
+func (s *Session) known(op *Settlement) error {
+	if op.Multiple && op.Tag == 0 || s.find(op.Tag) != nil {
+		return nil
+	}
+	return amqp.Errorf(amqp.PreconditionFailed, "unknown delivery tag %d", op.Tag)
+}
+
 func (v *VHost) settleLocked(s *Session, op *Settlement) error {
+	if err := s.known(op); err != nil {
+		return err
+	}
+	if !op.Multiple {
+		v.outcomeLocked(s, s.find(op.Tag), op.Outcome)
+		s.trim()
+		return nil
+	}
 	upTo := op.Tag
-	if op.Multiple && op.Tag == 0 {
+	if upTo == 0 {
 		upTo = s.lastTag
-	} else {
-		u := s.find(op.Tag)
-		if u == nil {
-			return amqp.Errorf(amqp.PreconditionFailed, "unknown delivery tag %d", op.Tag)
-		}
-		if !op.Multiple {
-			v.outcomeLocked(s, u, op.Outcome)
-			s.trim()
-			return nil
-		}
 	}
 	for s.unacked.len() > 0 && s.unacked.front().tag <= upTo {
-		if u := s.unacked.front(); u.queue != nil {
+		if u := s.unacked.front(); u.lane != nil {
 			v.outcomeLocked(s, u, op.Outcome)
 		}
 		s.unacked.popFront()
@@ -84,7 +88,7 @@ func (s *Session) find(tag uint64) *unacked {
 			return nil
 		}
 	}
-	if u := s.unacked.at(lo); u.queue != nil {
+	if u := s.unacked.at(lo); u.lane != nil {
 		return u
 	}
 	return nil
@@ -92,48 +96,55 @@ func (s *Session) find(tag uint64) *unacked {
 
 // trim drops settled deliveries from the front.
 func (s *Session) trim() {
-	for s.unacked.len() > 0 && s.unacked.front().queue == nil {
+	for s.unacked.len() > 0 && s.unacked.front().lane == nil {
 		s.unacked.popFront()
 	}
 }
 
 func (v *VHost) outcomeLocked(s *Session, u *unacked, o Outcome) {
-	q, e := s.release(u)
-	if q.deleted {
+	l, e := s.release(u)
+	q := l.q
+	switch {
+	case q.deleted:
 		if !e.stored {
 			v.b.transient.Add(-footprint(e.msg))
 		}
 		return
-	}
-	if o == Returned {
-		e.redelivered = true
-		q.giveBack(e)
-	} else {
+	case o == Returned:
+		v.returnLocked(l, e)
+	case o == Rejected:
+		v.deadLetterLocked(q, l, e, reasonRejected)
+	default:
 		q.out++
-		v.goneLocked(q.id, e)
+		v.goneLocked(l.id, e)
 	}
 	v.touchLocked(q)
 }
 
-// touchLocked remembers a queue whose consumers may go on at the end of the
-// call, see refreshLocked.
-func (v *VHost) touchLocked(q *queue) {
-	if !q.touched {
-		q.touched = true
-		v.touched = append(v.touched, q)
+// returnLocked puts a message back at its old place, or buries it when it came
+// back too often. A queue with a delivery limit shows consumers the count.
+func (v *VHost) returnLocked(l *lane, e entry) {
+	q := l.q
+	e.redelivered = true
+	e.attempts++
+	if limit := q.args.deliveryLimit; limit >= 0 {
+		if int64(e.attempts) > limit {
+			v.deadLetterLocked(q, l, e, reasonLimit)
+			return
+		}
+		e.msg = countedAttempt(e.msg, e.attempts)
 	}
+	q.giveBack(l, e)
 }
 
-// refreshLocked lets queues deliver after credit or messages came back.
-func (v *VHost) refreshLocked(s *Session) {
-	for _, q := range v.touched {
-		q.touched = false
-		q.deliver()
-	}
-	v.touched = v.touched[:0]
-	if s != nil && s.prefetch > 0 { // credit is shared: any of them may go on
-		s.deliverLocked()
-	}
+// countedAttempt is the message with the header x-delivery-count.
+func countedAttempt(m *amqp.Message, n uint32) *amqp.Message {
+	list := m.Props.List()
+	list.Headers = list.Headers.With("x-delivery-count", int64(n))
+	list.Flags |= amqp.HasHeaders
+	told := *m
+	told.Props = list.Encode()
+	return &told
 }
 
 // Recover gives all unsettled deliveries of the session back to their queues
@@ -142,28 +153,16 @@ func (s *Session) Recover() {
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, q := range s.returnAllLocked() {
-		q.deliver()
-	}
+	s.returnAllLocked()
+	v.finishLocked()
 }
 
-// returnAllLocked puts everything unsettled back and says into which queues.
-func (s *Session) returnAllLocked() (touched []*queue) {
+// returnAllLocked puts everything unsettled back.
+func (s *Session) returnAllLocked() {
 	for s.unacked.len() > 0 {
-		u := s.unacked.front()
-		if u.queue != nil {
-			q, e := s.release(u)
-			if !q.deleted {
-				e.redelivered = true
-				q.giveBack(e)
-				if !slices.Contains(touched, q) {
-					touched = append(touched, q)
-				}
-			} else if !e.stored {
-				s.conn.v.b.transient.Add(-footprint(e.msg))
-			}
+		if u := s.unacked.front(); u.lane != nil {
+			s.conn.v.outcomeLocked(s, u, Returned)
 		}
 		s.unacked.popFront()
 	}
-	return touched
 }

@@ -237,8 +237,8 @@ func (s *sim) arrived(d Delivery) error {
 func (d *Delivery) queueName() string {
 	for _, u := range []int{d.Session.unacked.len()} {
 		for i := range u {
-			if x := d.Session.unacked.at(i); x.tag == d.Tag && x.queue != nil {
-				return x.queue.name
+			if x := d.Session.unacked.at(i); x.tag == d.Tag && x.lane != nil {
+				return x.lane.q.name
 			}
 		}
 	}

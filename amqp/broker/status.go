@@ -8,11 +8,13 @@ import (
 
 // counts are figures since the start.
 type counts struct {
-	published  atomic.Uint64
-	unrouted   atomic.Uint64
-	unretained atomic.Uint64
-	damaged    atomic.Uint64
-	missing    atomic.Uint64
+	published    atomic.Uint64
+	unrouted     atomic.Uint64
+	unretained   atomic.Uint64
+	expired      atomic.Uint64
+	deadLettered atomic.Uint64
+	damaged      atomic.Uint64
+	missing      atomic.Uint64
 }
 
 // Status is what an operator sees of the core.
@@ -28,6 +30,8 @@ type Status struct {
 	Published      uint64 // messages taken since the start
 	Unrouted       uint64 // of those, without a queue
 	Unretained     uint64 // values not kept because the store was full
+	Expired        uint64 // messages whose time was over
+	DeadLettered   uint64 // messages that went to a dead letter exchange
 	Damaged        uint64 // stored messages that could not be read and were left out
 	Missing        uint64 // messages that the spool should have had and had not
 	TransientBytes int64  // memory of messages that are not in the spool
@@ -51,7 +55,7 @@ func (b *Broker) Status() Status {
 	st := Status{
 		Published: b.counts.published.Load(), Unrouted: b.counts.unrouted.Load(),
 		Unretained: b.counts.unretained.Load(), Damaged: b.counts.damaged.Load(),
-		Missing: b.counts.missing.Load(), TransientBytes: b.transient.Load(),
+		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,7 +91,7 @@ func (q *queue) status() QueueStatus {
 	return QueueStatus{
 		VHost: q.v.name, Name: q.name,
 		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
-		Ready: q.waiting(), Unacked: q.unacked, Bytes: q.bytes,
+		Ready: q.count, Unacked: q.unacked, Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}
 }

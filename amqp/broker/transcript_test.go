@@ -80,6 +80,8 @@ type stage struct {
 	conns    map[string]*Conn
 	sessions map[string]*Session
 	troubles []string
+	now      amqp.Instant
+	alarm    amqp.Instant // asked for since the last tick; 0 is none
 }
 
 func newStage() *stage {
@@ -90,10 +92,17 @@ func newStage() *stage {
 
 func (s *stage) open() {
 	s.conns, s.sessions = make(map[string]*Conn), make(map[string]*Session)
+	s.now, s.alarm = 1, 0
 	b, err := Open(Options{
 		Log:    s.log,
 		Limits: Limits{WindowMessages: 3, MessageBytesMax: 100, TransientBytesMax: 5 * messageOverhead, OutboxMessages: 8},
-		Boot:   BootRecord{Base: time.Unix(1_700_000_000, 0)},
+		Boot:   BootRecord{Base: time.Unix(1_700_000_000, 0), Synchronised: true},
+		Now:    func() amqp.Instant { return s.now },
+		Alarm: func(at amqp.Instant) {
+			if s.alarm == 0 || at < s.alarm {
+				s.alarm = max(at, 1)
+			}
+		},
 		Trouble: func(msg string, facts ...any) {
 			s.troubles = append(s.troubles, "trouble: "+msg+" "+strings.TrimSpace(fmt.Sprintln(facts...)))
 		},
@@ -136,15 +145,29 @@ func has(words []string, w string) bool {
 
 func table(on map[string]string, keys ...string) (t amqp.Table) {
 	for _, k := range keys {
-		if v, ok := on[k]; ok {
-			t = append(t, amqp.Field{Key: k, Value: v})
+		v, ok := on[k]
+		if !ok {
+			continue
 		}
+		var value any = v
+		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+			value = n
+		} else if v == "true" {
+			value = true
+		} else if list, isList := strings.CutPrefix(v, "list:"); isList {
+			var a amqp.Array
+			for _, x := range strings.Split(list, "+") {
+				a = append(a, x)
+			}
+			value = a
+		}
+		t = append(t, amqp.Field{Key: k, Value: value})
 	}
 	return t
 }
 
 // fields is what commands use as binding arguments and message headers.
-var fields = []string{"x-match", "kind", "site", "x-queue-type", "x-message-ttl", "alternate-exchange", "x-foo"}
+var fields = append([]string{"x-match", "kind", "site", "alternate-exchange", "x-foo", "CC", "BCC"}, comparedQueueArgs...)
 
 func (s *stage) act(verb string, args []string) []string {
 	words, on := options(args)
@@ -201,6 +224,20 @@ func (s *stage) act(verb string, args []string) []string {
 		}
 	case "start":
 		ses.consumers[at(1)].Start()
+	case "wait": // milliseconds
+		ms, _ := strconv.Atoi(at(0))
+		s.now += amqp.Instant(time.Duration(ms) * time.Millisecond)
+	case "tick": // as long as an alarm is due
+		for s.alarm != 0 && s.alarm <= s.now {
+			s.alarm = 0
+			if next := s.b.Tick(); next != 0 {
+				s.alarm = next
+			}
+		}
+	case "tx": // session queue body tag: publish and ack as one
+		tag, _ := strconv.ParseUint(at(3), 10, 64)
+		m := &amqp.Message{Key: at(1), Props: amqp.PropertyList{DeliveryMode: 2}.Encode(), Body: []byte(at(2))}
+		return receipt(ses.Commit(s.now, []Publish{{Msg: m}}, []Settlement{{Tag: tag}}))
 	case "cancel":
 		ses.Cancel(at(1))
 	case "prefetch":
@@ -251,7 +288,10 @@ func (s *stage) act(verb string, args []string) []string {
 
 func (s *stage) publish(ses *Session, words []string, on map[string]string) []string {
 	var ps []Publish
-	props := amqp.PropertyList{Headers: table(on, fields...)}
+	props := amqp.PropertyList{Headers: table(on, fields...), Expiration: on["expiration"], UserID: on["user"]}
+	if p, err := strconv.Atoi(on["priority"]); err == nil {
+		props.Priority = uint8(p)
+	}
 	if has(words, "persistent") {
 		props.DeliveryMode = 2
 	}
@@ -259,12 +299,15 @@ func (s *stage) publish(ses *Session, words []string, on map[string]string) []st
 		m := &amqp.Message{Exchange: words[0], Key: words[1], Props: props.Encode(), Body: []byte(body)}
 		ps = append(ps, Publish{Msg: m, Retain: has(words, "retain")})
 	}
-	n, err := ses.Publish(0, ps)
+	n, err := ses.Publish(s.now, ps)
 	var out []string
 	for _, p := range ps[:n] {
 		routed := ""
 		if !p.Routed {
 			routed = " unroutable"
+		}
+		if p.Refused {
+			routed += " refused"
 		}
 		out = append(out, lsnText(p.LSN)+routed)
 	}
@@ -349,6 +392,22 @@ func delivery(d Delivery) string {
 	}
 	if d.Redelivered {
 		text += " redelivered"
+	}
+	if n, ok := d.Msg.Props.Header("x-delivery-count"); ok {
+		text += fmt.Sprintf(" x-delivery-count=%v", n)
+	}
+	for _, x := range deathsOf(d.Msg.Props) {
+		death := x.(amqp.Table)
+		get := func(k string) any { v, _ := death.Get(k); return v }
+		text += fmt.Sprintf("\n    death: %v of %v, %v times, by %q %v, expiration %v", get("reason"), get("queue"), get("count"),
+			get("exchange"), get("routing-keys"), get("original-expiration"))
+	}
+	if d.Msg.Props.Has(amqp.HasHeaders) {
+		for _, k := range copyHeaders {
+			if v, ok := d.Msg.Props.Header(k); ok {
+				text += fmt.Sprintf(" %s=%v", k, v)
+			}
+		}
 	}
 	return text
 }

@@ -83,7 +83,7 @@ func (l *Log) Append(b *spool.Batch) (spool.LSN, error) {
 	switch {
 	case l.failed != nil:
 		return 0, l.failed
-	case l.full && len(b.Enters) > 0:
+	case l.full && len(b.Enters) > 0 && !b.Moves:
 		return 0, spool.ErrFull
 	case b.Empty():
 		return l.last, nil

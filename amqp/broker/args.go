@@ -1,0 +1,147 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+
+	"leveret/amqp"
+)
+
+// queueArgs are the arguments that change what a queue does.
+type queueArgs struct {
+	ttl           int64 // ms a message may wait; -1 is for ever
+	expires       int64 // ms the queue may be unused; 0 is for ever
+	maxLength     int64 // ready messages; -1 is no limit
+	maxBytes      int64 // of their bodies; -1 is no limit
+	overflow      overflow
+	deadExchange  string
+	deadLettering bool
+	deadKey       string
+	deadKeyGiven  bool
+	maxPriority   int
+	singleActive  bool
+	deliveryLimit int64 // -1 is none
+}
+
+// overflow is what happens to a message too many.
+type overflow uint8
+
+const (
+	dropHead          overflow = iota // the oldest goes
+	rejectPublish                     // the new one is refused
+	rejectPublishDead                 // and dead-lettered
+)
+
+// lanes is how many lanes of priority the queue has.
+func (a *queueArgs) lanes() int { return a.maxPriority + 1 }
+
+// comparedQueueArgs are those that a second declaration must have alike; other
+// arguments are kept and not compared (RabbitMQ's rule).
+var comparedQueueArgs = []string{
+	"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
+	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
+	"x-single-active-consumer", "x-delivery-limit", "x-queue-type",
+}
+
+// argReader reads arguments and keeps the first refusal.
+type argReader struct {
+	thing string // "queue 'q' in vhost '/'"
+	args  amqp.Table
+	err   error
+}
+
+// parseQueueArgs reads a queue's arguments; a wrong one is refused in
+// RabbitMQ's words.
+func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
+	r := argReader{thing: thing, args: args}
+	a := queueArgs{
+		ttl:           r.number("x-message-ttl", -1, 0),
+		expires:       r.number("x-expires", 0, 1),
+		maxLength:     r.number("x-max-length", -1, 0),
+		maxBytes:      r.number("x-max-length-bytes", -1, 0),
+		maxPriority:   int(r.number("x-max-priority", 0, 0)),
+		deliveryLimit: r.number("x-delivery-limit", -1, 0),
+		singleActive:  r.flag("x-single-active-consumer"),
+	}
+	if a.maxPriority > 255 {
+		r.refuse("x-max-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.maxPriority))
+	}
+	a.deadExchange, a.deadLettering = r.text("x-dead-letter-exchange")
+	a.deadKey, a.deadKeyGiven = r.text("x-dead-letter-routing-key")
+	if a.deadKeyGiven && !a.deadLettering {
+		r.refuse("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined")
+	}
+	switch how, _ := r.text("x-overflow"); how {
+	case "", "drop-head":
+	case "reject-publish":
+		a.overflow = rejectPublish
+	case "reject-publish-dlx":
+		a.overflow = rejectPublishDead
+	default:
+		r.refuse("x-overflow", "invalid_overflow")
+	}
+	r.queueType()
+	return a, r.err
+}
+
+// queueType takes classic queues; the others promise what is not there yet.
+func (r *argReader) queueType() {
+	kind, given := r.text("x-queue-type")
+	if given && !strings.EqualFold(kind, "classic") && r.err == nil {
+		r.err = amqp.Errorf(amqp.NotImplemented, "queue type '%s' for %s", kind, r.thing)
+	}
+}
+
+func (r *argReader) refuse(key, why string) {
+	if r.err == nil {
+		r.err = amqp.Errorf(amqp.PreconditionFailed, "invalid arg '%s' for %s: %s", key, r.thing, why)
+	}
+}
+
+// number reads a whole number of at least least; none is what its absence means.
+func (r *argReader) number(key string, none, least int64) int64 {
+	v, ok := r.args.Get(key)
+	if !ok {
+		return none
+	}
+	n, isNumber := amqp.Int(v)
+	switch {
+	case !isNumber:
+		r.refuse(key, fmt.Sprintf("\"expected integer, got %s\"", amqp.TypeName(v)))
+	case n < 0:
+		r.refuse(key, fmt.Sprintf("{value_negative,%d}", n))
+	case n < least:
+		r.refuse(key, "{value_zero,0}")
+	case n > numberMax:
+		r.refuse(key, fmt.Sprintf("{value_too_large,%d}", n))
+	}
+	return n
+}
+
+// numberMax keeps milliseconds countable in nanoseconds (RabbitMQ's bound is
+// that of a 32-bit timer, which nobody's telemetry reaches either).
+const numberMax = 1 << 42
+
+func (r *argReader) text(key string) (string, bool) {
+	v, ok := r.args.Get(key)
+	if !ok {
+		return "", false
+	}
+	s, isText := v.(string)
+	if !isText {
+		r.refuse(key, fmt.Sprintf("\"expected longstr, got %s\"", amqp.TypeName(v)))
+	}
+	return s, true
+}
+
+func (r *argReader) flag(key string) bool {
+	v, ok := r.args.Get(key)
+	if !ok {
+		return false
+	}
+	b, isBool := v.(bool)
+	if !isBool {
+		r.refuse(key, fmt.Sprintf("\"expected bool, got %s\"", amqp.TypeName(v)))
+	}
+	return b
+}

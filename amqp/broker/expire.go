@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"strconv"
+	"time"
+
+	"leveret/amqp"
+)
+
+// deadlineOf is when a message of a queue expires: the smaller of the queue's
+// x-message-ttl and its own expiration, counted from when it came in. 0 is
+// never.
+//
+// A message of an earlier start has waited for as long as the wall clock says,
+// when it was right in both starts; else the time between does not count: it
+// may have been a minute without power or a month (nothing expires for a guess).
+func (b *Broker) deadlineOf(q *queue, m *amqp.Message) amqp.Instant {
+	ttl := q.args.ttl
+	if m.Props.Has(amqp.HasExpiration) {
+		if own, err := strconv.ParseInt(m.Props.Expiration(), 10, 64); err == nil && own >= 0 && (ttl < 0 || own < ttl) {
+			ttl = own
+		}
+	}
+	if ttl < 0 {
+		return 0
+	}
+	at := m.Stamp.At
+	if m.Stamp.Boot != b.boots.current {
+		at = 0
+		then, known := b.WallTime(m.Stamp)
+		if base, sure := b.WallTime(amqp.Stamp{Boot: b.boots.current}); known && sure && then.Before(base) {
+			at = -amqp.Instant(base.Sub(then))
+		}
+	}
+	deadline := at + amqp.Instant(time.Duration(min(ttl, numberMax))*time.Millisecond)
+	return max(deadline, 1) // 0 would be never
+}
+
+// checkExpiration refuses an expiration property that is no number.
+func checkExpiration(p amqp.Properties) error {
+	if !p.Has(amqp.HasExpiration) {
+		return nil
+	}
+	text := p.Expiration()
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid expiration '%s': no_integer", text)
+	case n < 0:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid expiration '%s': {value_negative,%d}", text, n)
+	}
+	return nil
+}
+
+// expire drops heads whose time is over. A message whose time ends this very
+// moment still goes to a consumer that is ready, so that a TTL of 0 means "now
+// or never"; alone says that there is none.
+func (q *queue) expire(l *lane, alone bool) {
+	now := q.v.b.now()
+	for {
+		e := l.head()
+		if e == nil || e.deadline == 0 || e.deadline > now || e.deadline == now && !alone {
+			return
+		}
+		q.v.b.counts.expired.Add(1)
+		q.v.deadLetterLocked(q, l, q.take(l), reasonExpired)
+	}
+}
+
+// arm has the ticker look at the queue when its next message expires, or it
+// itself does. A deadline behind a cold head cannot be seen: it is read first.
+func (q *queue) arm() {
+	var at amqp.Instant
+	soonest := func(t amqp.Instant) {
+		if at == 0 || t < at {
+			at = t
+		}
+	}
+	for _, l := range q.lanes {
+		if e := l.head(); e != nil && e.deadline != 0 {
+			soonest(e.deadline)
+		} else if e == nil && l.cold > 0 && l.coldMortal && !l.filling {
+			q.v.askForCold(l)
+		}
+	}
+	if q.args.expires > 0 && len(q.consumers) == 0 {
+		soonest(q.lastUsed + amqp.Instant(time.Duration(q.args.expires)*time.Millisecond))
+	}
+	q.alarm = at
+	if at != 0 {
+		q.v.b.alarm(at)
+	}
+}
+
+// askForCold has the ticker read cold messages that nobody consumes but that
+// must be looked at.
+func (v *VHost) askForCold(l *lane) {
+	v.unread = append(v.unread, l)
+	v.b.alarm(v.b.now())
+}
+
+// Tick does what time demands: messages and queues expire, and cold messages
+// that are in question are read. It returns when it wants to be called next; 0
+// is never. It may wait for the disk.
+func (b *Broker) Tick() amqp.Instant {
+	b.mu.Lock()
+	vhosts := make([]*VHost, 0, len(b.vhosts))
+	for _, v := range b.vhosts {
+		vhosts = append(vhosts, v)
+	}
+	b.mu.Unlock()
+	var next amqp.Instant
+	for _, v := range vhosts {
+		if at := v.tick(); at != 0 && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	return next
+}
+
+func (v *VHost) tick() (next amqp.Instant) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for len(v.unread) > 0 {
+		l := v.unread[0]
+		v.unread = v.unread[1:]
+		v.refillLocked(l)
+		v.finishLocked()
+	}
+	now := v.b.now()
+	for _, q := range v.queues {
+		if q.alarm == 0 || q.alarm > now {
+			continue
+		}
+		if q.args.expires > 0 && len(q.consumers) == 0 && now >= q.lastUsed+amqp.Instant(time.Duration(q.args.expires)*time.Millisecond) {
+			v.deleteQueueLocked(q)
+			continue
+		}
+		v.touchLocked(q)
+	}
+	v.finishLocked()
+	for _, q := range v.queues {
+		if q.alarm != 0 && (next == 0 || q.alarm < next) {
+			next = q.alarm
+		}
+	}
+	if len(v.unread) > 0 {
+		next = now
+	}
+	return next
+}

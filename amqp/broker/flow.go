@@ -1,0 +1,102 @@
+package broker
+
+import "leveret/spool"
+
+// finishLocked is how every call ends: it hands the call's changes to the log,
+// lets new messages into their queues, and lets those queues act (drop what is
+// too much, expire, deliver), which may make further changes. The LSN is that
+// of the call's own changes. A log that has failed tells everybody by itself.
+func (v *VHost) finishLocked() spool.LSN {
+	lsn, err := v.appendLocked()
+	if err != nil {
+		v.undoLocked()
+		return 0
+	}
+	v.enterLocked()
+	for len(v.touched) > 0 || !v.batch.Empty() {
+		if n := len(v.touched) - 1; n >= 0 {
+			q := v.touched[n]
+			v.touched = v.touched[:n]
+			q.touched = false
+			if !q.deleted {
+				v.shedLocked(q)
+				q.deliver()
+			}
+		}
+		if len(v.touched) > 0 && !v.batchLarge() {
+			continue
+		}
+		if _, err := v.appendLocked(); err != nil {
+			v.undoLocked()
+			return lsn
+		}
+		v.enterLocked()
+	}
+	return lsn
+}
+
+// changesMax bounds the changes that one call's queues gather before they are
+// handed to the log.
+const changesMax = 1024
+
+func (v *VHost) batchLarge() bool {
+	return len(v.batch.Enters)+len(v.batch.Leaves) >= changesMax
+}
+
+// appendLocked hands the running changes to the log. After ErrFull the caller
+// undoes them.
+func (v *VHost) appendLocked() (spool.LSN, error) {
+	if v.batch.Empty() {
+		return 0, nil
+	}
+	defer v.batch.Reset()
+	return v.b.log.Append(&v.batch)
+}
+
+// touchLocked remembers a queue that is to act when the call ends.
+func (v *VHost) touchLocked(q *queue) {
+	if !q.touched {
+		q.touched = true
+		v.touched = append(v.touched, q)
+	}
+}
+
+// incoming is a message that has been given a position but has not entered its
+// lane yet: the log may still refuse the batch.
+type incoming struct {
+	lane  *lane
+	entry entry
+}
+
+// arrive ends its being under way.
+func (in *incoming) arrive() {
+	in.lane.q.coming--
+	in.lane.q.comingBytes -= int64(len(in.entry.msg.Body))
+}
+
+// enterLocked lets the messages of a batch into their lanes.
+func (v *VHost) enterLocked() {
+	for i := range v.incoming {
+		in := &v.incoming[i]
+		in.arrive()
+		if q := in.lane.q; !q.deleted {
+			q.add(in.lane, in.entry)
+			v.touchLocked(q)
+		}
+	}
+	clear(v.incoming)
+	v.incoming, v.incomingBytes = v.incoming[:0], 0
+	v.retained.done()
+}
+
+// undoLocked gives the positions of a refused batch back.
+func (v *VHost) undoLocked() {
+	for i := len(v.incoming) - 1; i >= 0; i-- {
+		v.incoming[i].lane.next = v.incoming[i].entry.pos
+		v.incoming[i].arrive()
+	}
+	clear(v.incoming)
+	v.incoming, v.incomingBytes = v.incoming[:0], 0
+	v.batch.Reset()
+	v.retained.undo()
+}

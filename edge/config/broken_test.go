@@ -1,0 +1,214 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// user and shovel are right but for the line that a test puts in.
+func userWith(line string) string {
+	return "[[user]]\nname = \"anna\"\npassword = \"secret\"\n" + line
+}
+
+func shovelWith(line string) string {
+	return "[[shovel]]\nname = \"up\"\nsource = {queue = \"q\"}\ntarget = {uri = \"amqp://u:secret@h\", key = \"k\"}\n" + line
+}
+
+func targetWith(target string) string {
+	return "[[shovel]]\nname = \"up\"\nsource = {queue = \"q\"}\ntarget = " + target
+}
+
+// broken are files and all their problems, without the file's name.
+var broken = []struct {
+	name, file string
+	want       []string
+}{
+	// not TOML
+	{"no equals sign", "data_dir: x", []string{"1:9: not TOML: expected '=' after key"}},
+	{"no value", "data_dir =\n", []string{`1:11: not TOML: a value is missing or is text without quotes; write key = "text"`}},
+	{"no quotes", "[log]\nlevel = debug", []string{`2:9: not TOML: a value is missing or is text without quotes; write key = "text"`}},
+	{"no quotes, number first", "[spool]\nmax_bytes = 2GB", []string{`2:14: not TOML: a value is missing or is text without quotes; write key = "text"`}},
+	{"open text", "data_dir = \"x\n", []string{"1:14: not TOML: basic strings cannot have new lines"}},
+	{"open list", "[amqp]\nlisten = [\"127.0.0.1:1\",", []string{"2:24: not TOML: array is incomplete"}},
+	{"open header", "[amqp\nlisten = []", []string{"1:6: not TOML: expected ']' to close table name"}},
+	{"cut in the middle", "[amqp]\nlisten = \"127.0.0.1:1\"\n[mqtt]\nlis", []string{"4:3: not TOML: expected '=' after key"}},
+	{"reading goes on at the next table", "[log]\nlevel debug\nnoise = 1\n[amqp]\nlissen = []\n[[user]]\nname = \"a\"\npassword = secret\n[mqtt]\nanonymous = 1", []string{
+		"2:7: not TOML: expected '=' after key",
+		"5:1: amqp.lissen: no such key; did you mean listen?",
+		`8:12: not TOML: a value is missing or is text without quotes; write key = "text"`,
+		"10:13: mqtt.anonymous: must be text, found a whole number",
+	}},
+	{"not UTF-8", "[log]\nlevel = \"gr\xfc\xdf\"", []string{"2:12: not UTF-8; save the file as UTF-8 text"}},
+	{"UTF-16", "\xff\xfe[\x00l\x00", []string{"1:1: not UTF-8; save the file as UTF-8 text"}},
+	{"a zero byte", "data_dir = \"a\x00b\"", []string{"1:14: not TOML: basic strings cannot have control characters"}},
+	{"columns are characters", "data_dir = \"äöü\" x", []string{"1:18: not TOML: expected newline but got U+0078 'x'"}},
+
+	// keys
+	{"unknown key", "data_dri = \"x\"", []string{"1:1: data_dri: no such key; did you mean data_dir?"}},
+	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
+	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
+		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, user, exchange, queue, binding, shovel",
+		"3:1: amqp.port: no such key; known here are listen",
+		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, user, exchange, queue, binding, shovel",
+		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
+	}},
+	{"unknown key with odd letters", "\"a\\u001b[31m\" = 1", []string{`1:1: "a\x1b[31m": no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, user, exchange, queue, binding, shovel`}},
+	{"plural list", "[[users]]\nname = 'a'", []string{"1:3: users: no such key; did you mean user?"}},
+	{"twice", "[log]\nlevel = 'info'\nlevel = 'warn'", []string{"3:1: level: is there twice; the first is in line 2"}},
+	{"table twice", "[log]\n[amqp]\n[log]\nlevel = 'info'", []string{"3:2: log: is there twice; the first is in line 1"}},
+	{"table of a value", "log = 'info'\n[log]\nlevel = 'info'", []string{"1:7: log: must be a table, found text", "2:2: log: is there twice; the first is in line 1"}},
+	{"table below a value", "data_dir = 'x'\n[data_dir.x]", []string{"2:2: data_dir.x: data_dir is a value already, it cannot be a table"}},
+	{"added to a closed table", "log = {}\nlog.level = 'info'", []string{"2:1: log.level: log was given before, it cannot be added to"}},
+
+	// types
+	{"not text", "data_dir = true", []string{"1:12: data_dir: must be text, found a boolean"}},
+	{"empty text", "data_dir = ''", []string{"1:12: data_dir: must not be empty"}},
+	{"not a table", "amqp = 'x'", []string{"1:8: amqp: must be a table, found text"}},
+	{"a list of a table", "[[amqp]]\nlisten = 'x'", []string{"1:3: amqp: must be a table, found a list"}},
+	{"not a list of tables", "[user]\nname = 'a'", []string{"1:2: user: must be a list of tables; write [[user]]"}},
+	{"no tables in the list", "queue = ['a']", []string{"1:10: queue: must be a table, found text"}},
+	{"boolean address", "[amqp]\nlisten = true", []string{"2:10: amqp.listen: must be text or a list of texts, found a boolean"}},
+	{"a date", "[log]\nlevel = 2026-11-21", []string{"2:9: log.level: must be text, found a date or time"}},
+	{"boolean in quotes", userWith("loopback_only = 'true'"), []string{"4:17: user.loopback_only: must be true or false, found text"}},
+	{"tags not a list", userWith("tags = 'administrator'"), []string{"4:8: user.tags: must be a list of texts, found text"}},
+	{"a tag not text", userWith("tags = ['a', 7, 'b c']"), []string{"4:14: user.tags: must be text, found a whole number", "4:17: user.tags: a tag is one word"}},
+
+	// values
+	{"profile", "profile = 'huge'", []string{`1:11: profile: must be "", "tiny", "small" or "server"`}},
+	{"level", "log.level = 'verbose'", []string{`1:13: log.level: must be "debug", "info", "warn" or "error"`}},
+	{"anonymous", "mqtt.anonymous = 'yes'", []string{`1:18: mqtt.anonymous: must be "loopback", "never" or "always"`}},
+	{"size", "spool.max_bytes = '5 apples'", []string{`1:19: spool.max_bytes: not a size; write a number of bytes or one with a unit, like "512MiB" or "2GB"`}},
+	{"size too large", "spool.max_bytes = '9000000TiB'", []string{`1:19: spool.max_bytes: not a size; write a number of bytes or one with a unit, like "512MiB" or "2GB"`}},
+	{"size too small", "spool.max_bytes = '1MiB'", []string{"1:19: spool.max_bytes: must be 0 or at least 16MiB"}},
+	{"size negative", "spool.max_bytes = -1", []string{"1:19: spool.max_bytes: must be 0 or at least 16MiB"}},
+	{"size of another type", "spool.max_bytes = 1.5", []string{`1:19: spool.max_bytes: must be a size like "512MiB", found a number`}},
+	{"duration", "spool.commit_window = 'soon'", []string{`1:23: spool.commit_window: not a duration; write a number with a unit, like "20ms", "1.5s" or "2m"`}},
+	{"duration without a unit", "spool.commit_window = 20", []string{`1:23: spool.commit_window: must be text like "20ms", found a whole number`}},
+	{"duration too long", "spool.commit_window = '1m'", []string{"1:23: spool.commit_window: must be from 0s to 5s"}},
+
+	// addresses
+	{"no port", "amqp.listen = 'localhost'", []string{`1:15: amqp.listen: not an address; write host:port, for example "127.0.0.1:5672" or "[::1]:5672"`}},
+	{"empty address", "amqp.listen = ''", []string{"1:15: amqp.listen: the address is empty; write [] to close the door"}},
+	{"port too large", "amqp.listen = ['127.0.0.1:5672', '127.0.0.1:70000']", []string{"1:34: amqp.listen: the port must be a number from 0 to 65535"}},
+	{"port with a name", "mqtt.listen = '127.0.0.1:mqtt'", []string{"1:15: mqtt.listen: the port must be a number from 0 to 65535"}},
+	{"bad host", "mqtt.listen = '127.0.0.256:1883'", []string{`1:15: mqtt.listen: the host must be an IP address or a name; for every address of the machine write ":5672"`}},
+	{"host with a scheme", "mqtt.listen = 'tcp://127.0.0.1:1883'", []string{`1:15: mqtt.listen: not an address; write host:port, for example "127.0.0.1:5672" or "[::1]:5672"`}},
+	{"address of another door", "[mqtt]\nlisten = '127.0.0.1:5672'", []string{"2:10: mqtt.listen: 127.0.0.1:5672 is taken by amqp.listen already"}},
+	{"address twice", "[amqp]\nlisten = [':1', ':1']", []string{"2:10: amqp.listen: :1 is taken by amqp.listen already"}},
+
+	// users
+	{"user without anything", "[[user]]", []string{
+		`1:3: user.name: is missing; write name = "anna"`,
+		"1:3: user.password: is missing; give one of password, password_hash or password_file",
+	}},
+	{"user twice", userWith("") + userWith("read = ''"), []string{`5:8: user.name: "anna" is there twice; the first is in line 2`}},
+	{"name too long", "queue = [{name = '" + strings.Repeat("x", 256) + "'}]", []string{"1:18: queue.name: must be at most 255 bytes long, is 256"}},
+	{"two passwords", userWith("password_hash = 'also secret'"), []string{"4:1: user.password_hash: password is there as well; give one of password, password_hash or password_file"}},
+	{"empty password", "[[user]]\nname = 'a'\npassword = ''", []string{"3:12: user.password: the password is empty; nobody could log in with it"}},
+	{"password not text", "[[user]]\nname = 'a'\npassword = 12345", []string{"3:12: user.password: must be text, found a whole number"}},
+	{"password hash", "[[user]]\nname = 'a'\npassword_hash = 'secret'", []string{`3:17: user.password_hash: neither a bcrypt hash ("$2a$...") nor base64 of 4 bytes of salt and a SHA-256 sum`}},
+	{"password file", "[[user]]\nname = 'a'\npassword_file = 'not there'", []string{`3:17: user.password_file: "not there" cannot be read: no such file or directory`}},
+	{"password device", "[[user]]\nname = 'a'\npassword_file = '/dev/zero'", []string{`3:17: user.password_file: "/dev/zero" cannot be read: not a file`}},
+	{"pattern", userWith("write = '(a'"), []string{`4:9: user.write: not a regular expression: missing closing ): "(a"`}},
+	{"pattern of another dialect", userWith("read = '^(?!b)'"), []string{`4:8: user.read: not a regular expression: invalid or unsupported Perl syntax: "(?!"`}},
+
+	// topology
+	{"exchange without anything", "[[exchange]]", []string{
+		`1:3: exchange.name: is missing; write name = "readings"`,
+		`1:3: exchange.type: is missing; write type = "topic" (or "direct", "fanout", "headers")`,
+	}},
+	{"exchange type", "[[exchange]]\nname = 'a'\ntype = 'Topic'", []string{`3:8: exchange.type: must be "direct", "fanout", "topic" or "headers"`}},
+	{"the broker's exchange", "[[exchange]]\nname = 'amq.x'\ntype = 'topic'", []string{`2:8: exchange.name: names that begin with "amq." belong to the broker`}},
+	{"queue twice", "[[queue]]\nname = 'a'\n[[queue]]\nname = 'b'\n[[queue]]\nname = 'a'", []string{`6:8: queue.name: "a" is there twice; the first is in line 2`}},
+	{"queue without a name", "[[queue]]\nname = ''", []string{"2:8: queue.name: must not be empty"}},
+	{"binding of nothing", "[[binding]]\nsource = ''", []string{
+		`1:3: binding.destination: is missing; write destination = "readings"`,
+		"2:10: binding.source: must not be empty",
+	}},
+	{"arguments not a table", "[[queue]]\nname = 'a'\narguments = 7", []string{"3:13: queue.arguments: must be a table, found a whole number"}},
+	{"an argument of no AMQP type", "[[queue]]\nname = 'a'\narguments.x-at = 12:00:00", []string{"3:18: queue.arguments: must hold text, numbers, booleans, lists and tables, found a date or time"}},
+	{"an argument out of range", "[[queue]]\nname = 'a'\narguments.x = 9223372036854775808", []string{"3:15: queue.arguments: must be from -9223372036854775808 to 9223372036854775807"}},
+	{"arguments too deep", "[[queue]]\nname = 'a'\narguments.x = " + strings.Repeat("[", 17) + strings.Repeat("]", 17), []string{"3:15: queue.arguments: must be nested at most 16 deep"}},
+
+	// shovels
+	{"shovel without anything", "[[shovel]]\n  target = {}\n  source = {}", []string{
+		`1:3: shovel.name: is missing; write name = "cloud"`,
+		"2:12: shovel.target.uri: is missing; give one of uri, uri_file or uri_env",
+		"2:12: shovel.target.exchange: is missing; write where to publish: exchange, or key with the name of a queue there",
+		`3:12: shovel.source.queue: is missing; write queue = "readings"`,
+	}},
+	{"shovel without source and target", "[[shovel]]\nname = 'up'", []string{
+		`1:3: shovel.source: is missing; write source = {queue = "readings"}`,
+		`1:3: shovel.target: is missing; write target = {uri = "amqps://user:password@host/vhost", exchange = "readings"}`,
+	}},
+	{"shovel's prefetch", shovelWith("prefetch = 0"), []string{"5:12: shovel.prefetch: must be from 1 to 65535"}},
+	{"shovel's prefetch overflows", shovelWith("prefetch = 99999999999999999999"), []string{"5:12: shovel.prefetch: must be from 1 to 65535"}},
+	{"shovel's pauses", shovelWith("reconnect_min = '2m'"), []string{"5:17: shovel.reconnect_min: must be at most reconnect_max, which is 1m"}},
+	{"shovel's pause", shovelWith("reconnect_max = '25h'"), []string{"5:17: shovel.reconnect_max: must be from 10ms to 24h"}},
+	{"uri's scheme", targetWith("{uri = 'http://u:secret@h', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI must begin with amqp:// or amqps://"}},
+	{"uri's host", targetWith("{uri = 'amqp://', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI names no host; write amqp://user:password@host:port/vhost"}},
+	{"uri's port", targetWith("{uri = 'amqp://u:secret@h:0', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's port must be from 1 to 65535"}},
+	{"uri's path", targetWith("{uri = 'amqp://h/a/b', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's path is one virtual host; write %2F for a / in its name"}},
+	{"uri's fragment", targetWith("{uri = 'amqp://h#secret', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI has a #; write %23 if it belongs to the password"}},
+	{"uri's option", targetWith("{uri = 'amqp://h?heartbeat=never', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's option heartbeat must be a number from 0 to 65535"}},
+	{"uri's unknown option", targetWith("{uri = 'amqp://h?secret=1', key = 'k'}"), []string{
+		"4:17: shovel.target.uri: the URI has an option that is not known; known are auth_mechanism, cacertfile, certfile, channel_max, connection_timeout, heartbeat, keyfile, server_name_indication",
+	}},
+	{"not a uri", targetWith("{uri = 'amqp://u:sec%ret@h', key = 'k'}"), []string{
+		"4:17: shovel.target.uri: not a URI; write amqp://user:password@host:port/vhost, with %40 for @, %3A for : and %2F for / in the user and the password",
+	}},
+	{"uri of no variable", targetWith("{uri_env = 'LEVERET_NOT_THERE', key = 'k'}"), []string{`4:21: shovel.target.uri_env: the environment has no variable "LEVERET_NOT_THERE"`}},
+	{"two uris", targetWith("{uri = 'amqp://h', uri_env = 'PATH', key = 'k'}"), []string{"4:29: shovel.target.uri_env: uri is there as well; give one of uri, uri_file or uri_env"}},
+}
+
+func TestEveryProblemHasItsPlace(t *testing.T) {
+	for _, c := range broken {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("x.toml", []byte(c.file), nil)
+			problems, _ := err.(Problems)
+			var got []string
+			for _, p := range problems {
+				got = append(got, strings.TrimPrefix(p.String(), "x.toml:"))
+			}
+			if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+				t.Errorf("Parse(%q) found\n%s\nwant\n%s", c.file, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+			if strings.Contains(fmt.Sprint(err), "secret") {
+				t.Errorf("a secret shows: %v", err)
+			}
+		})
+	}
+}
+
+func TestProblemsOfSets(t *testing.T) {
+	for _, c := range []struct{ set, want string }{
+		{"amqp.listen", "--set: write KEY=VALUE, for example log.level=debug"},
+		{"=x", "--set: write KEY=VALUE, for example log.level=debug"},
+		{"a..b=x", "--set: write KEY=VALUE, for example log.level=debug"},
+		{"amqp.listen=x", `--set: amqp.listen: not an address; write host:port, for example "127.0.0.1:5672" or "[::1]:5672"`},
+		{`amqp.listen=["secret`, "--set: amqp.listen: the value begins like TOML but is not"},
+		{"amqp.lissen=x", "--set: amqp.lissen: no such key; did you mean listen?"},
+		{"data_dir.x=1", "--set: data_dir.x: data_dir is not a table; set it as a whole"},
+		{"user={a=1, a=2}", "--set: user: a: is there twice\n--set: user: must be a list of tables; write [[user]]"},
+		{"log.level=secret", `--set: log.level: must be "debug", "info", "warn" or "error"`},
+		{"user=[{name='a',password='secret',x=1}]", "--set: user.x: no such key; known here are name, password, password_hash, password_file, tags, configure, write, read, loopback_only"},
+	} {
+		_, err := Parse("x.toml", []byte("data_dir = 'x'"), []string{c.set})
+		if fmt.Sprint(err) != c.want {
+			t.Errorf("--set %s:\n%v\nwant\n%s", c.set, err, c.want)
+		}
+	}
+	_, err := Parse("x.toml", []byte("a = 1"), []string{"log.level=loud"})
+	if problems := err.(Problems); len(problems) != 2 || problems[0].File != "x.toml" || problems[1].File != "--set" {
+		t.Errorf("the file's problems must come first: %v", err)
+	}
+}
+
+func TestProblemsAreBounded(t *testing.T) {
+	_, err := Parse("x.toml", []byte(strings.Repeat("[[queue]]\n", 1000)), nil)
+	problems := err.(Problems)
+	if len(problems) != problemsMax+1 || problems[problemsMax].String() != "x.toml: 900 more mistakes" {
+		t.Errorf("%d problems, the last is %v", len(problems), problems[len(problems)-1])
+	}
+}

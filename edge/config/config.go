@@ -1,0 +1,235 @@
+// Package config reads leveret's one configuration file, TOML, into a Config.
+//
+// It promises that every mistake of a file is told at once, each with its line,
+// its column, the key, what is wrong and what would be right; that a key it does
+// not know is a mistake; that a Config it returns is complete (defaults are
+// filled in, files that hold secrets were read) and checked as far as a file can
+// be checked without starting the broker; and that no secret and no Go type
+// shows in what it says.
+//
+// The way of a file: read.go turns bytes into a tree of nodes that know their
+// place, set.go lays the --set values of the command line over it, decode.go and
+// topology.go walk the tree through a section for each table, and what is left
+// unasked for is an unknown key. Diff compares two Configs for a reload; Watch
+// tells when the file changed and is the only part that runs for longer.
+//
+// The comments of the fields below are the manual of the keys; what they say in
+// brackets is the default and whether a change needs a restart. The same keys
+// stand in configs/leveret.toml.
+package config
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"leveret/amqp"
+	"leveret/edge/users"
+)
+
+// Config is a whole configuration.
+type Config struct {
+	// DataDir is the folder of the spool and of all else that is kept. It is
+	// made when it is not there. A relative path starts at the folder that the
+	// process was started in. One instance at a time may use it. [leveret-data;
+	// restart]
+	DataDir string // data_dir
+
+	// Profile sets the bounds of memory together: tiny for a board of 512 MB,
+	// small for 1 GB, server for more. "" chooses by the memory that this
+	// process may use (its cgroup's limit, else the machine's); a Config read
+	// by this package has the choice made. [""; restart]
+	Profile Profile // profile
+
+	Log   Log   // [log]
+	AMQP  AMQP  // [amqp]
+	MQTT  MQTT  // [mqtt]
+	Admin Admin // [admin]
+	Spool Spool // [spool]
+
+	// Users are the accounts. Without any there is one: guest, password guest,
+	// with all rights and the tag administrator, from this machine only. As
+	// soon as the file has a [[user]], guest is gone. [live]
+	Users []User // [[user]]
+
+	// Exchanges, queues, bindings and shovels that exist whenever the broker
+	// runs. They are declared at start and at each reload. One that is taken
+	// out of the file stays until it is deleted by hand, except for shovels,
+	// which stop. [none; live]
+	Exchanges []Exchange // [[exchange]]
+	Queues    []Queue    // [[queue]]
+	Bindings  []Binding  // [[binding]]
+	Shovels   []Shovel   // [[shovel]]
+}
+
+// Log is what goes to standard error.
+type Log struct {
+	// Level is the least important kind of line that is written: debug, info,
+	// warn or error. Nothing is written for each message below debug. [info;
+	// live]
+	Level slog.Level // level
+}
+
+// AMQP is the door for AMQP 0-9-1 clients.
+type AMQP struct {
+	// Listen is one address or a list of them, "host:port". Without a host
+	// (":5672") it is every address of the machine; port 0 is any free one. An
+	// empty list closes the door. [127.0.0.1:5672; restart]
+	Listen []string // listen
+}
+
+// MQTT is the door for MQTT clients.
+type MQTT struct {
+	// Listen is as amqp.listen. [127.0.0.1:1883; restart]
+	Listen []string // listen
+	// Anonymous says whose clients may come without a user name: loopback
+	// (those on this machine), never or always. [loopback; live]
+	Anonymous Anonymous // anonymous
+}
+
+// Admin is the door for the HTTP API, the page and the metrics.
+type Admin struct {
+	// Listen is as amqp.listen. [127.0.0.1:15672; restart]
+	Listen []string // listen
+}
+
+// Spool is the durable log on the disk.
+type Spool struct {
+	// MaxBytes is the disk budget: "512MiB", "2GB" or a number of bytes, at
+	// least 16MiB. When it is spent publishers wait; consumers and shovels are
+	// never stopped. 0 is a quarter of the volume that the folder is on. [0;
+	// restart]
+	MaxBytes Size // max_bytes
+	// CommitWindow is how long a publisher's message may wait for others to
+	// share one write to the flash: "20ms", from 0s to 5s. Longer is gentler to
+	// a card, and confirms come that much later. "" goes by the profile: server
+	// 0s, small 20ms, tiny 100ms; a Config read by this package has it filled
+	// in. [""; restart]
+	CommitWindow time.Duration // commit_window
+}
+
+// User is one account.
+type User struct {
+	// Name is what the client logs in with, at most 255 bytes.
+	Name string // name
+	// Hash is the password, given as exactly one of password (hashed as soon as
+	// it is read), password_hash (RabbitMQ's SHA-256 form or bcrypt) and
+	// password_file (a file with the password alone; a relative path is looked
+	// for in the service's credentials folder, else beside this file).
+	Hash users.Hash // password, password_hash, password_file
+	// Tags give rights to the admin API: administrator, monitoring, management,
+	// policymaker; others are kept and mean nothing. [none]
+	Tags []string // tags
+	// Configure, Write and Read are regular expressions, searched in the names
+	// of queues and exchanges: which ones the user may declare and delete,
+	// publish to or bind, consume from. "" is none. [".*"]
+	Configure, Write, Read string // configure, write, read
+	// LoopbackOnly accepts the login only from this machine. [false]
+	LoopbackOnly bool // loopback_only
+}
+
+// Account is the user in the words of package users.
+func (u User) Account() users.Account { return users.Account(u) }
+
+// Accounts are all users in the words of package users.
+func (c *Config) Accounts() []users.Account {
+	accounts := make([]users.Account, len(c.Users))
+	for i, u := range c.Users {
+		accounts[i] = u.Account()
+	}
+	return accounts
+}
+
+// Exchange is declared at start.
+type Exchange struct {
+	// Name is at most 255 bytes; names that begin with "amq." are the broker's.
+	Name string // name
+	// Type is direct, fanout, topic or headers.
+	Type string // type
+	// Durable exchanges outlive a restart on their own. [true]
+	Durable bool // durable
+	// AutoDelete deletes it with its last binding. [false]
+	AutoDelete bool // auto_delete
+	// Internal ones take messages only from other exchanges. [false]
+	Internal bool // internal
+	// Arguments are the optional ones, such as alternate-exchange. [none]
+	Arguments amqp.Table // arguments
+}
+
+// Queue is declared at start.
+type Queue struct {
+	// Name is at most 255 bytes; names that begin with "amq." are the broker's.
+	Name string // name
+	// Durable queues and their persistent messages outlive a restart. [true]
+	Durable bool // durable
+	// AutoDelete deletes it with its last consumer. [false]
+	AutoDelete bool // auto_delete
+	// Arguments are the optional ones, such as x-max-length. [none]
+	Arguments amqp.Table // arguments
+}
+
+// Binding leads from an exchange to a queue.
+type Binding struct {
+	// Source is the name of an exchange, which may be one of the broker's own
+	// (amq.topic). The nameless exchange cannot be bound.
+	Source string // source
+	// Destination is the name of a queue.
+	Destination string // destination
+	// Key is the routing or binding key, at most 255 bytes. [""]
+	Key string // key
+	// Arguments are what a headers exchange matches. [none]
+	Arguments amqp.Table // arguments
+}
+
+// Shovel moves the messages of a queue to another broker, in order, and takes
+// them out of the queue when the other side has confirmed them.
+type Shovel struct {
+	// Name is what logs, status and metrics call it, at most 255 bytes.
+	Name   string       // name
+	Source ShovelSource // source
+	Target ShovelTarget // target
+	// Prefetch is how many messages are under way unconfirmed, 1 to 65535.
+	// [256]
+	Prefetch int // prefetch
+	// ReconnectMin and ReconnectMax bound the pause before the next try to
+	// reach the target; it doubles from the one to the other, with jitter.
+	// From 10ms to 24h. [1s, 60s]
+	ReconnectMin time.Duration // reconnect_min
+	ReconnectMax time.Duration // reconnect_max
+}
+
+// ShovelSource is where a shovel takes from.
+type ShovelSource struct {
+	// Queue is the name of a queue here.
+	Queue string // queue
+}
+
+// ShovelTarget is where a shovel brings to.
+type ShovelTarget struct {
+	// URI is amqp://user:password@host:port/vhost, or amqps for TLS, given as
+	// exactly one of uri, uri_file (a file with the URI alone; found like a
+	// password_file) and uri_env (the name of an environment variable).
+	// Reserved characters of the user and the password are percent-encoded.
+	URI URI // uri, uri_file, uri_env
+	// Exchange is where to publish there. "" is the nameless exchange, which
+	// brings a message to the queue that Key names. At least one of Exchange
+	// and Key is given. [""]
+	Exchange string // exchange
+	// Key replaces the routing key; "" leaves the message its own. [""]
+	Key string // key
+}
+
+// Redacted is a copy to show: without the hashes of passwords, and with stars
+// for the passwords of URIs.
+func (c *Config) Redacted() *Config {
+	r := *c
+	r.Users = slices.Clone(c.Users)
+	for i := range r.Users {
+		r.Users[i].Hash = users.Hash{}
+	}
+	r.Shovels = slices.Clone(c.Shovels)
+	for i := range r.Shovels {
+		r.Shovels[i].Target.URI = r.Shovels[i].Target.URI.Redacted()
+	}
+	return &r
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"leveret/edge/users"
+)
+
+// Bounds of the values.
+const (
+	spoolBytesMin   = 16 << 20
+	commitWindowMax = 5 * time.Second
+	reconnectLeast  = 10 * time.Millisecond
+	reconnectMost   = 24 * time.Hour
+	prefetchDefault = 256
+	prefetchMax     = 65535
+)
+
+// decoder makes a Config of a tree.
+type decoder struct {
+	found  *collector
+	folder string // where relative paths of secrets start
+}
+
+// defaults is a Config without a file, before anything is chosen.
+func defaults() *Config {
+	return &Config{
+		DataDir: "leveret-data",
+		Log:     Log{Level: slog.LevelInfo},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}},
+		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback},
+		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
+	}
+}
+
+// guest is the account of a broker that nobody has configured yet.
+func guest() User {
+	return User{
+		Name: "guest", Hash: users.HashPassword("guest"), Tags: []string{"administrator"},
+		Configure: ".*", Write: ".*", Read: ".*", LoopbackOnly: true,
+	}
+}
+
+// config reads the whole tree.
+func (d *decoder) config(root *node) *Config {
+	c := defaults()
+	s := &section{found: d.found, table: root}
+	if s.text("data_dir", &c.DataDir) && c.DataDir == "" {
+		s.bad("data_dir", root.get("data_dir").value, "must not be empty")
+	}
+	choice(s, "profile", &c.Profile, "", Tiny, Small, Server)
+	if c.Profile == "" {
+		c.Profile = ProfileFor(AvailableMemory())
+	}
+	s.section("log", func(s *section) { d.log(s, &c.Log) })
+	d.doors(s, c)
+	c.Spool.CommitWindow = c.Profile.commitWindow()
+	s.section("spool", func(s *section) { d.spool(s, &c.Spool) })
+	d.topology(s, c)
+	s.done()
+	if len(c.Users) == 0 {
+		c.Users = []User{guest()}
+	}
+	return c
+}
+
+func (d *decoder) log(s *section, l *Log) {
+	var level string
+	if choice(s, "level", &level, "debug", "info", "warn", "error") {
+		l.Level.UnmarshalText([]byte(level)) // cannot fail: it is one of the four
+	}
+}
+
+// doors reads the tables of everything that listens.
+func (d *decoder) doors(s *section, c *Config) {
+	s.section("amqp", func(s *section) { d.listen(s, &c.AMQP.Listen) })
+	s.section("mqtt", func(s *section) {
+		d.listen(s, &c.MQTT.Listen)
+		choice(s, "anonymous", &c.MQTT.Anonymous, AnonymousLoopback, AnonymousNever, AnonymousAlways)
+	})
+	s.section("admin", func(s *section) { d.listen(s, &c.Admin.Listen) })
+	d.unshared(s, c)
+}
+
+func (d *decoder) spool(s *section, to *Spool) {
+	s.size("max_bytes", &to.MaxBytes, spoolBytesMin)
+	if n := s.value("commit_window"); n != nil && n.kind == text && n.text == "" {
+		return // left to the profile
+	}
+	s.duration("commit_window", &to.CommitWindow, 0, commitWindowMax)
+}

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// Change is one key that two Configs differ in.
+type Change struct {
+	// Key is the dotted key, or the list and the name of an entry of it:
+	// "log.level", "user anna".
+	Key string
+	// Old and New are what it was and is, without secrets. Entries of lists
+	// that are only in one Config are "" in the other.
+	Old, New string
+	// Restart: the change takes effect when the process starts again.
+	Restart bool
+}
+
+// setting is a key that stands once in a file.
+type setting struct {
+	key     string
+	restart bool
+	of      func(*Config) any
+}
+
+var settings = [...]setting{
+	{"data_dir", true, func(c *Config) any { return c.DataDir }},
+	{"profile", true, func(c *Config) any { return c.Profile }},
+	{"log.level", false, func(c *Config) any { return c.Log.Level }},
+	{"amqp.listen", true, func(c *Config) any { return c.AMQP.Listen }},
+	{"mqtt.listen", true, func(c *Config) any { return c.MQTT.Listen }},
+	{"mqtt.anonymous", false, func(c *Config) any { return c.MQTT.Anonymous }},
+	{"admin.listen", true, func(c *Config) any { return c.Admin.Listen }},
+	{"spool.max_bytes", true, func(c *Config) any { return c.Spool.MaxBytes }},
+	{"spool.commit_window", true, func(c *Config) any { return c.Spool.CommitWindow }},
+}
+
+// Diff lists what differs from old to new: the settings in the order of the
+// file, then the entries of the lists by name.
+func Diff(old, new *Config) []Change {
+	var changes []Change
+	for _, s := range settings {
+		a, b := s.of(old), s.of(new)
+		if !reflect.DeepEqual(a, b) {
+			changes = append(changes, Change{s.key, fmt.Sprint(a), fmt.Sprint(b), s.restart})
+		}
+	}
+	changes = append(changes, entries("user", old.Users, new.Users, func(u User) string { return u.Name })...)
+	changes = append(changes, entries("exchange", old.Exchanges, new.Exchanges, func(e Exchange) string { return e.Name })...)
+	changes = append(changes, entries("queue", old.Queues, new.Queues, func(q Queue) string { return q.Name })...)
+	changes = append(changes, entries("binding", old.Bindings, new.Bindings, bindingName)...)
+	changes = append(changes, entries("shovel", old.Shovels, new.Shovels, func(s Shovel) string { return s.Name })...)
+	return changes
+}
+
+// bindingName is all of a binding: two that differ in anything are two.
+func bindingName(b Binding) string {
+	name := fmt.Sprintf("%s -> %s, key %q", b.Source, b.Destination, b.Key)
+	if len(b.Arguments) > 0 {
+		name += fmt.Sprintf(", arguments %v", b.Arguments)
+	}
+	return name
+}
+
+// entries compares two lists by the names of their entries. A password that
+// changed shows as a change with the same text before and after.
+func entries[T any](list string, old, new []T, name func(T) string) []Change {
+	before, after := byName(old, name), byName(new, name)
+	var changes []Change
+	for n, a := range before {
+		b, kept := after[n]
+		switch {
+		case !kept:
+			changes = append(changes, Change{Key: list + " " + n, Old: fmt.Sprintf("%+v", a)})
+		case !reflect.DeepEqual(a, b):
+			changes = append(changes, Change{Key: list + " " + n, Old: fmt.Sprintf("%+v", a), New: fmt.Sprintf("%+v", b)})
+		}
+	}
+	for n, b := range after {
+		if _, kept := before[n]; !kept {
+			changes = append(changes, Change{Key: list + " " + n, New: fmt.Sprintf("%+v", b)})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Key, b.Key) })
+	return changes
+}
+
+func byName[T any](list []T, name func(T) string) map[string]T {
+	m := make(map[string]T, len(list))
+	for _, e := range list {
+		m[name(e)] = e
+	}
+	return m
+}

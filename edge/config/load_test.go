@@ -1,0 +1,337 @@
+package config
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/pelletier/go-toml/v2"
+
+	"leveret/amqp"
+	"leveret/edge/users"
+)
+
+var comparable = cmp.Options{cmp.AllowUnexported(users.Hash{}, URI{}), cmpopts.EquateEmpty()}
+
+func mustParse(t *testing.T, file string, sets ...string) *Config {
+	t.Helper()
+	c, err := Parse("leveret.toml", []byte(file), sets)
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustParse(t, "")
+	profile := ProfileFor(AvailableMemory())
+	want := &Config{
+		DataDir: "leveret-data",
+		Profile: profile,
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}},
+		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback"},
+		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
+		Spool:   Spool{CommitWindow: profile.commitWindow()},
+		Users: []User{{
+			Name: "guest", Hash: users.HashPassword("guest"), Tags: []string{"administrator"},
+			Configure: ".*", Write: ".*", Read: ".*", LoopbackOnly: true,
+		}},
+	}
+	if diff := cmp.Diff(want, c, comparable); diff != "" {
+		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+	if loaded, err := Load("", nil); err != nil || len(Diff(c, loaded)) != 0 {
+		t.Errorf("Load without a path: %v, %v", Diff(c, loaded), err)
+	}
+}
+
+func TestWholeFile(t *testing.T) {
+	t.Setenv("UPLINK", "amqp://u:p@h/v")
+	c := mustParse(t, "\ufeff"+`# a comment
+data_dir = '/var/lib/leveret'
+profile = "tiny"
+log.level = "debug"
+[amqp]
+listen = ["127.0.0.1:0", "[::1]:5672"]
+[mqtt]
+listen = []
+anonymous = "never"
+[admin]
+listen = ":15672"
+[spool]
+max_bytes = "1.5GiB"
+commit_window = "7ms"
+[[user]]
+name = "anna"
+password = """
+long
+er"""
+tags = ["monitoring"]
+write = ""
+read = '^a\.b$'
+[[exchange]]
+name = "e"
+type = "headers"
+durable = false
+auto_delete = true
+internal = true
+[exchange.arguments]
+alternate-exchange = "amq.fanout"
+x-a.b = [1, -2.5, true, {c = "d"}]
+[[queue]]
+name = "q"
+arguments = {x-max-length = 0x10, x-f = 1_000.5}
+[[binding]]
+source = "amq.topic"
+destination = "q"
+key = "a.#"
+arguments = {x-match = "all"}
+[[shovel]]
+name = "up"
+source = {queue = "q"}
+target = {uri_env = "UPLINK", key = "k"}
+prefetch = 1
+reconnect_min = "10ms"
+reconnect_max = "24h"
+[[shovel]]
+name = "up2"
+source.queue = "q"
+target.uri = "amqps://u:p%40@h:5671/%2F?heartbeat=10"
+target.exchange = ""
+target.key = "far"
+`)
+	want := &Config{
+		DataDir: "/var/lib/leveret",
+		Profile: Tiny,
+		Log:     Log{slog.LevelDebug},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:0", "[::1]:5672"}},
+		MQTT:    MQTT{Listen: []string{}, Anonymous: AnonymousNever},
+		Admin:   Admin{Listen: []string{":15672"}},
+		Spool:   Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond},
+		Users: []User{{
+			Name: "anna", Hash: users.HashPassword("long\ner"), Tags: []string{"monitoring"},
+			Configure: ".*", Write: "", Read: `^a\.b$`,
+		}},
+		Exchanges: []Exchange{{
+			Name: "e", Type: "headers", AutoDelete: true, Internal: true,
+			Arguments: amqp.Table{
+				{Key: "alternate-exchange", Value: "amq.fanout"},
+				{Key: "x-a", Value: amqp.Table{{Key: "b", Value: amqp.Array{int64(1), -2.5, true, amqp.Table{{Key: "c", Value: "d"}}}}}},
+			},
+		}},
+		Queues:   []Queue{{Name: "q", Durable: true, Arguments: amqp.Table{{Key: "x-max-length", Value: int64(16)}, {Key: "x-f", Value: 1000.5}}}},
+		Bindings: []Binding{{Source: "amq.topic", Destination: "q", Key: "a.#", Arguments: amqp.Table{{Key: "x-match", Value: "all"}}}},
+		Shovels: []Shovel{
+			{
+				Name: "up", Source: ShovelSource{"q"}, Target: ShovelTarget{URI: URI{"amqp://u:p@h/v"}, Key: "k"},
+				Prefetch: 1, ReconnectMin: 10 * time.Millisecond, ReconnectMax: 24 * time.Hour,
+			},
+			{
+				Name: "up2", Source: ShovelSource{"q"},
+				Target:   ShovelTarget{URI: URI{"amqps://u:p%40@h:5671/%2F?heartbeat=10"}, Key: "far"},
+				Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
+			},
+		},
+	}
+	if diff := cmp.Diff(want, c, comparable); diff != "" {
+		t.Errorf("whole file (-want +got):\n%s", diff)
+	}
+}
+
+func TestCommitWindowFollowsProfile(t *testing.T) {
+	for profile, want := range map[string]time.Duration{"tiny": 100 * time.Millisecond, "small": 20 * time.Millisecond, "server": 0} {
+		if c := mustParse(t, "", "profile="+profile); c.Spool.CommitWindow != want {
+			t.Errorf("%s: commit window %v, want %v", profile, c.Spool.CommitWindow, want)
+		}
+		if c := mustParse(t, "spool.commit_window = '3ms'", "profile="+profile); c.Spool.CommitWindow != 3*time.Millisecond {
+			t.Errorf("%s: commit window %v, want what the file says", profile, c.Spool.CommitWindow)
+		}
+	}
+}
+
+// The shipped file shows every key. With the comments taken from the defaults
+// it must mean the same as no file, and with the examples it must be right.
+func TestShippedFile(t *testing.T) {
+	shipped, err := os.ReadFile("../../configs/leveret.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := mustParse(t, string(shipped)); len(Diff(mustParse(t, ""), c)) != 0 {
+		t.Errorf("as shipped it changes %v", Diff(mustParse(t, ""), c))
+	}
+	settings := regexp.MustCompile(`(?m)^#([a-z\[])`).ReplaceAll(shipped, []byte("$1"))
+	if bytes.Equal(settings, shipped) {
+		t.Fatal("nothing was uncommented")
+	}
+	if diff := cmp.Diff(mustParse(t, ""), mustParse(t, string(settings)), comparable); diff != "" {
+		t.Errorf("the defaults it shows are not the defaults (-want +got):\n%s", diff)
+	}
+	all := regexp.MustCompile(`(?m)^#: `).ReplaceAll(settings, nil)
+	c := mustParse(t, string(all))
+	if len(c.Users) != 2 || len(c.Exchanges) != 1 || len(c.Queues) != 1 || len(c.Bindings) != 1 || len(c.Shovels) != 1 {
+		t.Errorf("the examples gave %+v", c.Redacted())
+	}
+	for _, key := range []string{
+		"data_dir", "profile", "level", "listen", "anonymous", "max_bytes", "commit_window", "name", "password",
+		"password_hash", "tags", "configure", "write", "read", "loopback_only", "type", "durable", "auto_delete",
+		"internal", "arguments", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
+	} {
+		if !regexp.MustCompile(`(?m)^` + key + ` = `).Match(all) {
+			t.Errorf("the shipped file does not show %s", key)
+		}
+	}
+	for _, key := range []string{"password_file", "uri_file", "uri_env"} {
+		if !strings.Contains(string(shipped), key) {
+			t.Errorf("the shipped file does not mention %s", key)
+		}
+	}
+}
+
+func TestSet(t *testing.T) {
+	for _, c := range []struct {
+		set  string
+		got  func(*Config) any
+		want any
+	}{
+		{"amqp.listen=127.0.0.1:0", func(c *Config) any { return c.AMQP.Listen }, []string{"127.0.0.1:0"}},
+		{"amqp.listen=[::1]:0", func(c *Config) any { return c.AMQP.Listen }, []string{"[::1]:0"}},
+		{`amqp.listen=["127.0.0.1:0", "[::1]:0"]`, func(c *Config) any { return c.AMQP.Listen }, []string{"127.0.0.1:0", "[::1]:0"}},
+		{"mqtt.listen=[]", func(c *Config) any { return c.MQTT.Listen }, []string{}},
+		{"log.level=debug", func(c *Config) any { return c.Log.Level }, slog.LevelDebug},
+		{`log.level = "warn"`, func(c *Config) any { return c.Log.Level }, slog.LevelWarn},
+		{"data_dir=/x", func(c *Config) any { return c.DataDir }, "/x"},
+		{"data_dir=2026", func(c *Config) any { return c.DataDir }, "2026"},
+		{"data_dir=a=b", func(c *Config) any { return c.DataDir }, "a=b"},
+		{"spool.max_bytes=64MiB", func(c *Config) any { return c.Spool.MaxBytes }, Size(64 << 20)},
+		{"spool.max_bytes=67108864", func(c *Config) any { return c.Spool.MaxBytes }, Size(64 << 20)},
+		{"spool.commit_window=20ms", func(c *Config) any { return c.Spool.CommitWindow }, 20 * time.Millisecond},
+		{"spool.commit_window=0", func(c *Config) any { return c.Spool.CommitWindow }, time.Duration(0)},
+		{"spool={max_bytes='1GB'}", func(c *Config) any { return c.Spool.MaxBytes }, Size(1e9)},
+		{`user=[{name="a", password="b"}]`, func(c *Config) any { return c.Users[0].Name }, "a"},
+	} {
+		got := c.got(mustParse(t, "data_dir = 'of the file'\n[log]\nlevel = 'error'", c.set))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("--set %s (-want +got):\n%s", c.set, diff)
+		}
+	}
+}
+
+func TestSecretsFromFiles(t *testing.T) {
+	folder, credentials := t.TempDir(), t.TempDir()
+	write := func(folder, name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(folder, "beside", "one\n")
+	write(folder, "both", "wrong")
+	write(credentials, "both", "two\r\n")
+	write(folder, "uri", "amqp://u:p@h\n")
+	t.Setenv("CREDENTIALS_DIRECTORY", credentials)
+	c, err := Parse(filepath.Join(folder, "leveret.toml"), []byte(`
+user = [{name = "a", password_file = "beside"}, {name = "b", password_file = "both"}]
+[[shovel]]
+name = "s"
+source.queue = "q"
+target = {uri_file = "uri", key = "k"}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Users[0].Hash != users.HashPassword("one") || c.Users[1].Hash != users.HashPassword("two") {
+		t.Error("the passwords are not those of the files")
+	}
+	if got := c.Shovels[0].Target.URI.Reveal(); got != "amqp://u:p@h" {
+		t.Errorf("the URI is %q", got)
+	}
+}
+
+func TestLoadRefusesFiles(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "leveret.toml")
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"missing":  {nil, path + ": cannot be read: no such file or directory"},
+		"too long": {bytes.Repeat([]byte("# a\n"), fileBytesMax/4+1), path + ": cannot be read: longer than 1MiB"},
+	} {
+		if c.data != nil {
+			if err := os.WriteFile(path, c.data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Load(path, nil); err == nil || err.Error() != c.want {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+		os.Remove(path)
+	}
+	if _, err := Load(folder, nil); err == nil || err.Error() != folder+": cannot be read: is a directory" {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, err := Parse("x", bytes.Repeat([]byte{'#'}, fileBytesMax+1), nil); err == nil || !strings.Contains(err.Error(), "longer than 1MiB") {
+		t.Errorf("too many bytes: %v", err)
+	}
+}
+
+// FuzzParse: any bytes give a Config or Problems, quickly; and what is taken as
+// TOML here is TOML for the library too.
+func FuzzParse(f *testing.F) {
+	for _, c := range broken {
+		f.Add([]byte(c.file), "log.level=debug")
+	}
+	shipped, err := os.ReadFile("../../configs/leveret.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(regexp.MustCompile(`(?m)^#(: )?`).ReplaceAll(shipped, nil), "user=[]")
+	f.Fuzz(func(t *testing.T, data []byte, set string) {
+		found := &collector{}
+		readTree("x", data, found)
+		dates := regexp.MustCompile(`\d-|\d:|-\d`).Match(data) // their digits are not looked at here
+		var any map[string]any
+		if len(found.list) == 0 && !dates && !bytes.HasPrefix(data, []byte("\ufeff")) {
+			if err := toml.Unmarshal(data, &any); err != nil && !strings.Contains(err.Error(), "number") && !strings.Contains(err.Error(), "range") {
+				t.Errorf("taken, but %v", err)
+			}
+		}
+		c, err := Parse("x", data, []string{set})
+		if problems, ok := err.(Problems); err != nil && (!ok || len(problems) == 0 || len(problems) > problemsMax+1) {
+			t.Fatalf("Parse gave %v", err)
+		}
+		if (c == nil) == (err == nil) {
+			t.Fatalf("Parse gave %v and %v", c, err)
+		}
+	})
+}
+
+// A file that is one long line, or deep, or nothing but mistakes must not keep
+// a gateway from starting.
+func TestOddFilesAreReadQuickly(t *testing.T) {
+	for name, file := range map[string]string{
+		"a long key":     strings.Repeat("a.", fileBytesMax/2-8) + "a=1",
+		"a deep list":    "a=" + strings.Repeat("[", fileBytesMax-8),
+		"a deep table":   strings.Repeat("a={", fileBytesMax/3-8),
+		"many tables":    strings.Repeat("[[a]]\n", fileBytesMax/6),
+		"bad headers":    strings.Repeat("[\n", fileBytesMax/2),
+		"a long text":    "a='''" + strings.Repeat("x\n[\n", fileBytesMax/4-8),
+		"many mistakes":  strings.Repeat("[[queue]]\n", fileBytesMax/10),
+		"a list of many": "[mqtt]\nlisten=[" + strings.Repeat("'x',", fileBytesMax/4-8) + "]",
+	} {
+		start := time.Now()
+		if _, err := Parse("x", []byte(file), nil); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+}

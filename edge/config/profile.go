@@ -1,0 +1,55 @@
+package config
+
+import "time"
+
+// Profile is a size of machine; see Config.Profile.
+type Profile string
+
+const (
+	Tiny   Profile = "tiny"
+	Small  Profile = "small"
+	Server Profile = "server"
+)
+
+// Memory up to which a machine is of a profile. A board of 512 MB shows 430 to
+// 490 MiB of it, one of 1 GB up to 980, and a service's limit is often three
+// quarters of what the machine shows.
+const (
+	tinyUpTo  = 640 << 20
+	smallUpTo = 1280 << 20
+)
+
+// ProfileFor chooses by the memory that the process may use, in bytes; 0 is
+// unknown and means a small machine.
+func ProfileFor(memory int64) Profile {
+	switch {
+	case memory == 0:
+		return Small
+	case memory <= tinyUpTo:
+		return Tiny
+	case memory <= smallUpTo:
+		return Small
+	}
+	return Server
+}
+
+// commitWindow is the profile's default of spool.commit_window: the smaller the
+// board, the more its card is worth.
+func (p Profile) commitWindow() time.Duration {
+	switch p {
+	case Tiny:
+		return 100 * time.Millisecond
+	case Small:
+		return 20 * time.Millisecond
+	}
+	return 0
+}
+
+// Anonymous says which MQTT clients need no user name.
+type Anonymous string
+
+const (
+	AnonymousLoopback Anonymous = "loopback"
+	AnonymousNever    Anonymous = "never"
+	AnonymousAlways   Anonymous = "always"
+)

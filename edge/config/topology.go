@@ -1,0 +1,269 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"leveret/amqp"
+	"leveret/edge/users"
+)
+
+// topology reads what the broker declares at start: the lists of tables.
+func (d *decoder) topology(s *section, c *Config) {
+	d.named(s, "user", func(s *section) string {
+		u := d.user(s)
+		c.Users = append(c.Users, u)
+		return u.Name
+	})
+	d.named(s, "exchange", func(s *section) string {
+		e := d.exchange(s)
+		c.Exchanges = append(c.Exchanges, e)
+		return e.Name
+	})
+	d.named(s, "queue", func(s *section) string {
+		q := d.queue(s)
+		c.Queues = append(c.Queues, q)
+		return q.Name
+	})
+	s.each("binding", func(s *section) { c.Bindings = append(c.Bindings, d.binding(s)) })
+	d.named(s, "shovel", func(s *section) string {
+		v := d.shovel(s)
+		c.Shovels = append(c.Shovels, v)
+		return v.Name
+	})
+}
+
+// named reads a list of tables of which each has a name of its own.
+func (d *decoder) named(s *section, list string, read func(*section) string) {
+	first := map[string]place{}
+	s.each(list, func(s *section) {
+		name := read(s)
+		if name == "" {
+			return // missing or wrong, which was told
+		}
+		at := s.table.get("name").value.at
+		if other, twice := first[name]; !twice {
+			first[name] = at
+		} else {
+			d.found.add(at, s.key("name"), "%q is there twice%s", name, other.first())
+		}
+	})
+}
+
+// must reads a name that may not be missing.
+func (d *decoder) must(s *section, name string, to *string, example string) {
+	s.name(name, to)
+	if !s.has(name) {
+		s.lacks(name, "is missing; write %s = %q", name, example)
+	}
+}
+
+// mine reads the name of a thing that the file declares.
+func (d *decoder) mine(s *section, to *string, example string) {
+	d.must(s, "name", to, example)
+	if strings.HasPrefix(*to, "amq.") {
+		s.bad("name", s.table.get("name").value, `names that begin with "amq." belong to the broker`)
+	}
+}
+
+func (d *decoder) user(s *section) User {
+	u := User{Tags: []string{}, Configure: ".*", Write: ".*", Read: ".*"}
+	d.must(s, "name", &u.Name, "anna")
+	d.password(s, &u.Hash)
+	s.texts("tags", &u.Tags, false, checkTag)
+	for _, p := range []struct {
+		name string
+		to   *string
+	}{{"configure", &u.Configure}, {"write", &u.Write}, {"read", &u.Read}} {
+		if !s.text(p.name, p.to) {
+			continue
+		}
+		if err := users.CheckPattern(*p.to); err != nil {
+			s.bad(p.name, s.table.get(p.name).value, "%s", err)
+		}
+	}
+	s.boolean("loopback_only", &u.LoopbackOnly)
+	return u
+}
+
+func checkTag(tag string) error {
+	if tag == "" || len(tag) > shortMax || strings.ContainsAny(tag, " ,") {
+		return errors.New("a tag is one word")
+	}
+	return nil
+}
+
+// password reads the one of three keys that is there.
+func (d *decoder) password(s *section, to *users.Hash) {
+	var secret string
+	switch s.one("password", "password_hash", "password_file") {
+	case "password":
+		if s.text("password", &secret) {
+			d.hash(s, "password", secret, to)
+		}
+	case "password_hash":
+		if s.text("password_hash", &secret) {
+			h, err := users.ParseHash(secret)
+			if err != nil {
+				s.bad("password_hash", s.table.get("password_hash").value, "%s", err)
+			}
+			*to = h
+		}
+	case "password_file":
+		if d.secretFile(s, "password_file", &secret) {
+			d.hash(s, "password_file", secret, to)
+		}
+	}
+}
+
+func (d *decoder) hash(s *section, key, secret string, to *users.Hash) {
+	if secret == "" {
+		s.bad(key, s.table.get(key).value, "the password is empty; nobody could log in with it")
+		return
+	}
+	*to = users.HashPassword(secret)
+}
+
+func (d *decoder) exchange(s *section) Exchange {
+	e := Exchange{Durable: true}
+	d.mine(s, &e.Name, "readings")
+	choice(s, "type", &e.Type, "direct", "fanout", "topic", "headers")
+	if !s.has("type") {
+		s.lacks("type", `is missing; write type = "topic" (or "direct", "fanout", "headers")`)
+	}
+	s.boolean("durable", &e.Durable)
+	s.boolean("auto_delete", &e.AutoDelete)
+	s.boolean("internal", &e.Internal)
+	d.arguments(s, &e.Arguments)
+	return e
+}
+
+func (d *decoder) queue(s *section) Queue {
+	q := Queue{Durable: true}
+	d.mine(s, &q.Name, "readings")
+	s.boolean("durable", &q.Durable)
+	s.boolean("auto_delete", &q.AutoDelete)
+	d.arguments(s, &q.Arguments)
+	return q
+}
+
+func (d *decoder) binding(s *section) Binding {
+	var b Binding
+	d.must(s, "source", &b.Source, "amq.topic")
+	d.must(s, "destination", &b.Destination, "readings")
+	s.short("key", &b.Key)
+	d.arguments(s, &b.Arguments)
+	return b
+}
+
+func (d *decoder) shovel(s *section) Shovel {
+	v := Shovel{Prefetch: prefetchDefault, ReconnectMin: time.Second, ReconnectMax: time.Minute}
+	d.must(s, "name", &v.Name, "cloud")
+	s.section("source", func(s *section) { d.must(s, "queue", &v.Source.Queue, "readings") })
+	if !s.has("source") {
+		s.lacks("source", `is missing; write source = {queue = "readings"}`)
+	}
+	s.section("target", func(s *section) { d.target(s, &v.Target) })
+	if !s.has("target") {
+		s.lacks("target", `is missing; write target = {uri = "amqps://user:password@host/vhost", exchange = "readings"}`)
+	}
+	s.integer("prefetch", &v.Prefetch, 1, prefetchMax)
+	s.duration("reconnect_min", &v.ReconnectMin, reconnectLeast, reconnectMost)
+	s.duration("reconnect_max", &v.ReconnectMax, reconnectLeast, reconnectMost)
+	if v.ReconnectMin > v.ReconnectMax {
+		at := s.table.at
+		if f := s.table.get("reconnect_min"); f != nil {
+			at = f.value.at
+		}
+		d.found.add(at, s.key("reconnect_min"), "must be at most reconnect_max, which is %s", shortly(v.ReconnectMax))
+	}
+	return v
+}
+
+func (d *decoder) target(s *section, t *ShovelTarget) {
+	var uri string
+	var right bool
+	from := s.one("uri", "uri_file", "uri_env")
+	switch from {
+	case "uri":
+		right = s.text("uri", &uri)
+	case "uri_file":
+		right = d.secretFile(s, "uri_file", &uri)
+	case "uri_env":
+		right = d.secretEnv(s, "uri_env", &uri)
+	}
+	if right {
+		var err error
+		if t.URI, err = NewURI(uri); err != nil {
+			s.bad(from, s.table.get(from).value, "%s", err)
+		}
+	}
+	s.short("exchange", &t.Exchange)
+	s.short("key", &t.Key)
+	if !s.has("exchange") && t.Key == "" {
+		s.lacks("exchange", "is missing; write where to publish: exchange, or key with the name of a queue there")
+	}
+}
+
+// arguments reads the optional table of arguments.
+func (d *decoder) arguments(s *section, to *amqp.Table) {
+	const name = "arguments"
+	if n := s.value(name); n != nil && s.is(name, n, table) {
+		v, _ := d.argument(s, n, 0).(amqp.Table)
+		*to = v
+	}
+}
+
+// argument is a node as a field value of AMQP; nil when that cannot be.
+func (d *decoder) argument(s *section, n *node, depth int) any {
+	if depth > amqp.TableDepthMax {
+		s.bad("arguments", n, "must be nested at most %d deep", amqp.TableDepthMax)
+		return nil
+	}
+	switch n.kind {
+	case text:
+		return n.text
+	case boolean:
+		return n.text == "true"
+	case integer:
+		v, err := strconv.ParseInt(n.text, 0, 64)
+		if err != nil {
+			s.bad("arguments", n, "must be from %d to %d", int64(math.MinInt64), int64(math.MaxInt64))
+		}
+		return v
+	case float:
+		v, err := strconv.ParseFloat(strings.ReplaceAll(n.text, "_", ""), 64)
+		if err != nil {
+			s.bad("arguments", n, "the number is too large")
+		}
+		return v
+	case list:
+		values := make(amqp.Array, len(n.items))
+		for i, item := range n.items {
+			values[i] = d.argument(s, item, depth+1)
+		}
+		return values
+	case table:
+		return d.argumentTable(s, n, depth)
+	}
+	s.bad("arguments", n, "must hold text, numbers, booleans, lists and tables, found %s", n.kind)
+	return nil
+}
+
+func (d *decoder) argumentTable(s *section, n *node, depth int) any {
+	if len(n.keys) > amqp.TableFieldsMax {
+		s.bad("arguments", n, "must have at most %d fields", amqp.TableFieldsMax)
+		return nil
+	}
+	fields := make(amqp.Table, len(n.keys))
+	for i, f := range n.keys {
+		if f.name == "" || len(f.name) > shortMax {
+			d.found.add(f.at, s.key("arguments"), "a field's name must have from 1 to %d bytes", shortMax)
+		}
+		fields[i] = amqp.Field{Key: f.name, Value: d.argument(s, f.value, depth+1)}
+	}
+	return fields
+}

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// URI is the address of a remote broker, with its password. It shows itself
+// without the password whatever prints, logs or encodes it.
+type URI struct{ text string }
+
+// NewURI makes a URI; what is wrong with it does not show the text.
+func NewURI(text string) (URI, error) {
+	if err := checkURI(text); err != nil {
+		return URI{}, err
+	}
+	return URI{text}, nil
+}
+
+// Reveal is the URI with its password.
+func (u URI) Reveal() string { return u.text }
+
+// Redacted is the URI with stars for the password.
+func (u URI) Redacted() URI { return URI{u.String()} }
+
+// String is the URI with stars for the password.
+func (u URI) String() string {
+	parsed, err := url.Parse(u.text)
+	if u.text == "" || err != nil {
+		return ""
+	}
+	userinfo := ""
+	if parsed.User != nil {
+		userinfo = url.User(parsed.User.Username()).String()
+		if _, secret := parsed.User.Password(); secret {
+			userinfo += ":***"
+		}
+		userinfo += "@"
+	}
+	shown := parsed.Scheme + "://" + userinfo + parsed.Host + parsed.EscapedPath()
+	if parsed.RawQuery != "" {
+		shown += "?" + parsed.RawQuery
+	}
+	return shown
+}
+
+// Format prints String for every verb.
+func (u URI) Format(s fmt.State, _ rune) { io.WriteString(s, u.String()) }
+
+// LogValue, MarshalText: String as well.
+func (u URI) LogValue() slog.Value         { return slog.StringValue(u.String()) }
+func (u URI) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// uriOptions may stand in the query, as RabbitMQ's clients know them.
+var uriOptions = []string{
+	"auth_mechanism", "cacertfile", "certfile", "channel_max", "connection_timeout",
+	"heartbeat", "keyfile", "server_name_indication",
+}
+
+// checkURI says what is wrong. What net/url says is not handed on: it quotes the
+// whole URI.
+func checkURI(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || strings.ContainsAny(text, " \t\r\n") {
+		return errors.New("not a URI; write amqp://user:password@host:port/vhost, with %40 for @, %3A for : and %2F for / in the user and the password")
+	}
+	if u.Scheme != "amqp" && u.Scheme != "amqps" {
+		return errors.New("the URI must begin with amqp:// or amqps://")
+	}
+	if u.Hostname() == "" {
+		return errors.New("the URI names no host; write amqp://user:password@host:port/vhost")
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return errors.New("the URI's port must be from 1 to 65535")
+		}
+	}
+	if strings.Count(u.EscapedPath(), "/") > 1 {
+		return errors.New("the URI's path is one virtual host; write %2F for a / in its name")
+	}
+	if u.Fragment != "" {
+		return errors.New("the URI has a #; write %23 if it belongs to the password")
+	}
+	return checkOptions(u)
+}
+
+func checkOptions(u *url.URL) error {
+	options, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return errors.New("the URI's options are not name=value&name=value")
+	}
+	for name, values := range options {
+		if !slices.Contains(uriOptions, name) {
+			return fmt.Errorf("the URI has an option that is not known; known are %s", strings.Join(uriOptions, ", "))
+		}
+		switch name {
+		case "heartbeat", "channel_max", "connection_timeout":
+			if _, err := strconv.ParseUint(values[0], 10, 16); err != nil {
+				return fmt.Errorf("the URI's option %s must be a number from 0 to 65535", name)
+			}
+		}
+	}
+	return nil
+}
