@@ -61,6 +61,7 @@ type Broker struct {
 	// transient is the memory that messages outside the spool take.
 	transient atomic.Int64
 	ids       queueIDs
+	node      string
 
 	mu     sync.Mutex // protects vhosts
 	vhosts map[string]*VHost
@@ -140,6 +141,10 @@ func (b *Broker) Connect(vhost string, who Identity, wake func()) (*Conn, error)
 
 // Log is the broker's spool: what Publish answers is an LSN of it.
 func (b *Broker) Log() spool.Log { return b.log }
+
+// Node names this spool among all others. It is made up when the spool is, and
+// kept with it: an emptied spool counts everything anew and is another node.
+func (b *Broker) Node() string { return b.node }
 
 // Limits are the bounds in force.
 func (b *Broker) Limits() Limits { return b.limits }

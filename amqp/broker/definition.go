@@ -22,6 +22,7 @@ import (
 //	binding   str vhost, str source, u8 to an exchange, str destination, str key, table
 //	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete), table
 //	value     str vhost, a stored message (see stored.go)
+//	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
 const (
 	kindBoot     = "boot"
@@ -29,6 +30,7 @@ const (
 	kindBinding  = "binding"
 	kindQueue    = "queue"
 	kindValue    = "value"
+	kindNode     = "node"
 	kindIDs      = "ids"
 )
 

@@ -36,6 +36,10 @@ func Open(o Options) (*Broker, error) {
 	batch := spool.Batch{Purges: r.orphans}
 	batch.Puts = append(b.boots.start(o.Boot), r.dead...)
 	batch.Puts = append(batch.Puts, b.ids.reserve(b.ids.newest))
+	if b.node == "" {
+		b.node = newName("")
+		batch.Puts = append(batch.Puts, spool.Put{Key: definitionKey(kindNode), Value: []byte(b.node)})
+	}
 	if _, err := b.log.Append(&batch); err != nil {
 		return nil, fmt.Errorf("record the start: %w", err)
 	}
@@ -76,6 +80,8 @@ func (r *recovery) definition(key string, value []byte) error {
 		r.bindings = append(r.bindings, waitingBinding{key, value})
 	case kindValue:
 		err = r.value(value)
+	case kindNode:
+		r.b.node = string(value)
 	case kindIDs:
 		err = r.ids(value)
 	default:

@@ -1,0 +1,246 @@
+// Package edge is the appliance: it builds every part from the configuration,
+// runs them, applies what changes, and stops them in the right order.
+//
+// All goroutines that live as long as the process are started here and awaited
+// here, each as the run of a part:
+//
+//	spool       the committer, the one writer of the log
+//	amqp        accepts AMQP connections; two goroutines for each
+//	mqtt        accepts MQTT connections; two goroutines for each
+//	shovels     keeps the configured shovels running; two goroutines for each
+//	ticker      tells the core when the time has come for something
+//	admin       HTTP: health, metrics, status
+//	clock       watches whether the wall clock turns out to have been wrong
+//	watchdog    answers systemd while the log still commits
+//	config      watches the configuration file
+//
+// The spool outlives all others: doors close and shovels finish first, then
+// what they left is committed, then the log is closed.
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leveret/amqp/broker"
+	"leveret/edge/config"
+	"leveret/edge/health"
+	"leveret/edge/users"
+	"leveret/spool"
+	"leveret/spool/disk"
+)
+
+// Options is what the appliance is made of.
+type Options struct {
+	Config *config.Config
+	Log    *slog.Logger
+	// Level is changed when the configuration's log.level changes; may be nil.
+	Level *slog.LevelVar
+	// Version is shown to clients and operators.
+	Version string
+	// Built is when the program was built: no clock before it can be right.
+	Built time.Time
+	// ConfigFile is watched for changes and read again by Reload; "" is none.
+	ConfigFile string
+	Reload     func() (*config.Config, error)
+}
+
+// App is the appliance.
+type App struct {
+	log      *slog.Logger
+	version  string
+	started  time.Time
+	cfg      atomic.Pointer[config.Config]
+	level    *slog.LevelVar
+	users    atomic.Pointer[users.Book]
+	clock    *health.Clock
+	report   *health.Report
+	store    *disk.Store
+	ticker   ticker
+	broker   *broker.Broker
+	doors    doors
+	shovels  *shovels
+	reloadMu sync.Mutex // one reload at a time
+}
+
+// Run is the whole life of the appliance: it ends when ctx does (nil) or when
+// a part fails. [spool.ErrLocked] and [spool.ErrNewer] are among the errors.
+func Run(ctx context.Context, o Options) error {
+	a, err := build(o)
+	if err != nil {
+		return err
+	}
+	return a.run(ctx, o)
+}
+
+// build opens everything; nothing runs yet.
+func build(o Options) (*App, error) {
+	a := &App{
+		log: o.Log, version: o.Version, level: o.Level, started: time.Now(),
+		clock: health.NewClock(o.Built), report: health.NewReport(o.Log), ticker: newTicker(),
+	}
+	a.cfg.Store(o.Config)
+	book, err := users.NewBook(o.Config.Accounts())
+	if err != nil {
+		return nil, err
+	}
+	a.users.Store(book)
+	size := sizesOf(o.Config.Profile)
+	limitHeap(size.heapBytes)
+	if err := a.openSpool(size); err != nil {
+		return nil, err
+	}
+	if err := a.openBroker(size); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	if err := a.openDoors(size); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	return a, nil
+}
+
+func (a *App) openSpool(size sizes) error {
+	cfg := a.cfg.Load()
+	o := size.spool
+	o.Dir = filepath.Join(cfg.DataDir, "spool")
+	o.CommitWindow = cfg.Spool.CommitWindow
+	o.BudgetBytes = int64(cfg.Spool.MaxBytes)
+	o.Log = a.log.With("part", "spool")
+	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if o.BudgetBytes == 0 {
+		o.BudgetBytes = quarterOfVolume(cfg.DataDir)
+	}
+	var err error
+	a.store, err = disk.Open(o)
+	return err
+}
+
+func (a *App) openBroker(size sizes) error {
+	var err error
+	a.broker, err = broker.Open(broker.Options{
+		Log: a.store, Limits: size.core,
+		Boot: broker.BootRecord{Base: a.clock.Base, Synchronised: a.clock.Synchronised},
+		Now:  a.clock.Now, Alarm: a.ticker.ask, Trouble: a.trouble,
+	})
+	if err != nil {
+		return err
+	}
+	return declare(a.broker, a.cfg.Load())
+}
+
+// trouble is what the core cannot tell a caller: messages that were stored and
+// do not read back.
+func (a *App) trouble(msg string, facts ...any) {
+	a.log.Error(msg, facts...)
+	a.report.Raise("spool", msg)
+}
+
+// part is something that runs until its context ends.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+const (
+	drainTimeout  = 8 * time.Second // of doors and shovels; systemd is told to wait longer
+	commitTimeout = 5 * time.Second // of the spool after them
+)
+
+// run starts the parts, waits for the end, and stops them: everything that
+// talks to peers first, the spool last.
+func (a *App) run(ctx context.Context, o Options) error {
+	spoolCtx, endSpool := context.WithCancel(context.WithoutCancel(ctx))
+	defer endSpool()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+
+	spoolDone := make(chan error, 1)
+	go func() {
+		err := a.store.Run(spoolCtx)
+		end(err)
+		spoolDone <- err
+	}()
+	outer := make(chan struct{})
+	go func() {
+		defer close(outer)
+		var wg sync.WaitGroup
+		for _, p := range a.parts(o) {
+			wg.Go(func() {
+				if err := p.run(ctx); err != nil && ctx.Err() == nil {
+					end(fmt.Errorf("%s: %w", p.name, err))
+				} else if ctx.Err() == nil {
+					end(fmt.Errorf("%s ended by itself", p.name))
+				}
+			})
+		}
+		wg.Wait()
+	}()
+	a.announce()
+
+	<-ctx.Done()
+	health.Stopping()
+	a.log.Info("stopping")
+	if !within(outer, drainTimeout) {
+		a.log.Warn("some connections did not end in time", "waited", drainTimeout.String())
+	}
+	endSpool()
+	err := a.closeSpool(spoolDone)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// within waits for done, but not longer than d.
+func within(done <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-done:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// closeSpool awaits the last commit and closes the log.
+func (a *App) closeSpool(done <-chan error) error {
+	select {
+	case err := <-done:
+		err = errors.Join(err, a.store.Close())
+		if err == nil {
+			a.log.Info("stopped", "everything", "committed")
+		}
+		return err
+	case <-time.After(commitTimeout):
+		return fmt.Errorf("%w: the last commit did not end within %s", spool.ErrFailed, commitTimeout)
+	}
+}
+
+// announce tells where the doors are and that the service serves.
+func (a *App) announce() {
+	cfg := a.cfg.Load()
+	for _, d := range a.doors.list() {
+		for _, l := range d.listeners {
+			a.log.Info("listening", "door", d.name, "addr", l.Addr().String())
+		}
+	}
+	if err := a.doors.leaveAddress(cfg.DataDir); err != nil {
+		a.log.Warn("the status command will not find the admin address by itself", "err", err)
+	}
+	st := a.broker.Status()
+	messages := 0
+	for _, q := range st.Queues {
+		messages += q.Ready
+	}
+	a.log.Info("serving", "version", a.version, "profile", string(cfg.Profile), "data", cfg.DataDir,
+		"queues", len(st.Queues), "messages", messages, "after", time.Since(a.started).Round(time.Millisecond).String())
+	health.Ready(fmt.Sprintf("%d queues, %d messages", len(st.Queues), messages))
+}

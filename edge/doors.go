@@ -1,0 +1,169 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"leveret/amqp/broker"
+	"leveret/amqp/front"
+	"leveret/amqp/server091"
+	"leveret/bridge/mqtt"
+	"leveret/edge/admin"
+	"leveret/edge/config"
+	"leveret/edge/users"
+)
+
+// doors are what peers come in by.
+type doors struct {
+	amqpListeners, mqttListeners, adminListeners []net.Listener
+
+	amqp  *server091.Server
+	front *front.Front
+	mqtt  *mqtt.Door
+	admin *admin.Server
+}
+
+// openDoors binds all addresses and builds what will serve them.
+func (a *App) openDoors(size sizes) (err error) {
+	cfg, d := a.cfg.Load(), &a.doors
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.amqpListeners, err = listen("amqp", cfg.AMQP.Listen); err != nil {
+		return err
+	}
+	if d.mqttListeners, err = listen("mqtt", cfg.MQTT.Listen); err != nil {
+		return err
+	}
+	if d.adminListeners, err = listen("admin", cfg.Admin.Listen); err != nil {
+		return err
+	}
+	d.amqp = server091.New(server091.Options{
+		Broker: a.broker, Authenticate: a.login, Now: a.clock.Now,
+		Log: a.log.With("door", "amqp"), Version: a.version,
+	})
+	d.front = front.New(front.Options{
+		Listeners: d.amqpListeners, Serve091: d.amqp.Serve, ConnectionsMax: size.connections,
+		Log: a.log.With("door", "amqp"),
+	})
+	d.mqtt = mqtt.New(mqtt.Options{
+		Broker: a.broker, Authenticate: a.loginMQTT, Now: a.clock.Now,
+		Listeners: d.mqttListeners, ConnectionsMax: size.connections,
+		Log: a.log.With("door", "mqtt"),
+	})
+	d.admin = admin.New(admin.Options{
+		Listeners: d.adminListeners, Status: a.status, Metrics: a.metrics,
+		Troubles: a.troubles, Login: a.loginAdmin, Log: a.log.With("door", "admin"),
+	})
+	a.shovels = newShovels(a)
+	a.shovels.want(cfg.Shovels)
+	return nil
+}
+
+// door is a name and its listeners.
+type door struct {
+	name      string
+	listeners []net.Listener
+}
+
+func (d *doors) list() []door {
+	return []door{{"amqp", d.amqpListeners}, {"mqtt", d.mqttListeners}, {"admin", d.adminListeners}}
+}
+
+func (d *doors) close() {
+	for _, x := range d.list() {
+		closeAll(x.listeners)
+	}
+}
+
+// addressFile in the data folder tells the status command where to ask.
+const addressFile = "admin.addr"
+
+func (d *doors) leaveAddress(dataDir string) error {
+	path := filepath.Join(dataDir, addressFile)
+	if len(d.adminListeners) == 0 {
+		err := os.Remove(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return os.WriteFile(path, []byte(d.adminListeners[0].Addr().String()+"\n"), 0o644)
+}
+
+// login checks a user of the AMQP door.
+func (a *App) login(name, password string, remote net.Addr) (string, broker.Access, error) {
+	u, err := a.users.Load().Authenticate(name, password, addrOf(remote))
+	if err != nil {
+		return "", nil, err
+	}
+	return u.Name, u, nil
+}
+
+// anonymousName is who an MQTT client without a user name is.
+const anonymousName = "anonymous"
+
+var errAnonymous = errors.New("a user name is required")
+
+// loginMQTT is login for clients that may come without a name.
+func (a *App) loginMQTT(name, password string, anonymous bool, remote net.Addr) (string, broker.Access, error) {
+	if !anonymous {
+		return a.login(name, password, remote)
+	}
+	switch a.cfg.Load().MQTT.Anonymous {
+	case config.AnonymousAlways:
+		return anonymousName, nil, nil
+	case config.AnonymousLoopback:
+		if addrOf(remote).IsLoopback() {
+			return anonymousName, nil, nil
+		}
+	}
+	return "", nil, errAnonymous
+}
+
+// loginAdmin lets users look who have a tag for it.
+func (a *App) loginAdmin(name, password string, remote netip.Addr) error {
+	u, err := a.users.Load().Authenticate(name, password, remote)
+	if err != nil {
+		return err
+	}
+	if !mayLook(u) {
+		return fmt.Errorf("user %q has no tag that lets it look", name)
+	}
+	return nil
+}
+
+func mayLook(u *users.User) bool {
+	return u.HasTag("administrator") || u.HasTag("monitoring") || u.HasTag("management") || u.HasTag("policymaker")
+}
+
+// addrOf is the address of a peer; the zero one, which is nobody's, when it
+// has none.
+func addrOf(a net.Addr) netip.Addr {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// parts are what runs, but for the spool.
+func (a *App) parts(o Options) []part {
+	return []part{
+		{"amqp door", a.doors.front.Run},
+		{"mqtt door", a.doors.mqtt.Run},
+		{"admin door", a.doors.admin.Run},
+		{"shovels", a.shovels.run},
+		{"ticker", func(ctx context.Context) error { return a.ticker.run(ctx, a.clock.Now, a.broker.Tick) }},
+		{"clock", func(ctx context.Context) error { return a.clock.Run(ctx, a.broker.CorrectClock) }},
+		{"watchdog", a.watchdog},
+		{"configuration watch", a.watchConfig(o)},
+	}
+}

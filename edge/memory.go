@@ -1,0 +1,57 @@
+package edge
+
+import (
+	"math"
+	"runtime/debug"
+
+	"leveret/amqp/broker"
+	"leveret/edge/config"
+	"leveret/spool/disk"
+)
+
+// sizes are the bounds that a profile sets together.
+type sizes struct {
+	spool       disk.Options
+	core        broker.Limits
+	heapBytes   int64 // what the collector aims to stay under
+	connections int   // for each door
+}
+
+func sizesOf(p config.Profile) sizes {
+	switch p {
+	case config.Tiny:
+		return sizes{
+			spool: disk.Tiny(),
+			core: broker.Limits{
+				MessageBytesMax: 4 << 20, WindowMessages: 64, WindowBytes: 256 << 10,
+				TransientBytesMax: 8 << 20, OutboxMessages: 256, OutboxBytes: 128 << 10,
+				UnackedMax: 8 << 10, UnackedBytesMax: 4 << 20,
+				RetainedMax: 5_000, RetainedBytesMax: 4 << 20,
+			},
+			heapBytes: 40 << 20, connections: 1_000,
+		}
+	case config.Small:
+		return sizes{
+			spool: disk.Small(),
+			core: broker.Limits{
+				WindowMessages: 256, WindowBytes: 512 << 10,
+				TransientBytesMax: 24 << 20, OutboxMessages: 1024, OutboxBytes: 256 << 10,
+				UnackedMax: 32 << 10, UnackedBytesMax: 8 << 20,
+			},
+			heapBytes: 80 << 20, connections: 4_000,
+		}
+	}
+	return sizes{
+		spool:     disk.Server(),
+		core:      broker.Limits{TransientBytesMax: 256 << 20, OutboxBytes: 1 << 20, RetainedMax: 200_000, RetainedBytesMax: 128 << 20},
+		heapBytes: math.MaxInt64, connections: 20_000,
+	}
+}
+
+// limitHeap has the collector keep within the profile, unless the operator
+// set GOMEMLIMIT himself.
+func limitHeap(bytes int64) {
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(bytes)
+	}
+}

@@ -1,0 +1,193 @@
+package edge
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"leveret/amqp/broker"
+	"leveret/bridge"
+	"leveret/bridge/remote/amqp091"
+	"leveret/bridge/shovel"
+	"leveret/edge/admin"
+	"leveret/edge/config"
+	"leveret/edge/metrics"
+)
+
+// shovels keeps those shovels running that the configuration asks for.
+type shovels struct {
+	app *App
+
+	mu      sync.Mutex // protects the fields below
+	wanted  map[string]config.Shovel
+	running map[string]*runningShovel
+	changed chan struct{} // holds a note when wanted has changed
+}
+
+type runningShovel struct {
+	*shovel.Shovel
+	asked config.Shovel
+	end   context.CancelFunc
+	ended chan struct{}
+}
+
+func newShovels(a *App) *shovels {
+	return &shovels{app: a, running: make(map[string]*runningShovel), changed: make(chan struct{}, 1)}
+}
+
+// want says which shovels there shall be.
+func (s *shovels) want(list []config.Shovel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = make(map[string]config.Shovel)
+	for _, c := range list {
+		s.wanted[c.Name] = c
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run starts and stops shovels until ctx ends, and then waits for them.
+func (s *shovels) run(ctx context.Context) error {
+	for {
+		s.adjust(ctx)
+		select {
+		case <-s.changed:
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.wanted = nil
+			s.mu.Unlock()
+			s.adjust(ctx)
+			return nil
+		}
+	}
+}
+
+// adjust makes what runs what is wanted. A shovel that changed is ended first:
+// two of a name never run beside each other.
+func (s *shovels) adjust(ctx context.Context) {
+	for _, r := range s.unwanted() {
+		r.end()
+		<-r.ended
+		s.mu.Lock()
+		delete(s.running, r.asked.Name)
+		s.mu.Unlock()
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, c := range s.wanted {
+		if s.running[name] == nil {
+			s.running[name] = s.app.startShovel(ctx, c)
+		}
+	}
+}
+
+func (s *shovels) unwanted() (list []*runningShovel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, r := range s.running {
+		if c, ok := s.wanted[name]; !ok || !reflect.DeepEqual(c, r.asked) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (a *App) startShovel(ctx context.Context, c config.Shovel) *runningShovel {
+	ctx, end := context.WithCancel(ctx)
+	r := &runningShovel{asked: c, end: end, ended: make(chan struct{})}
+	r.Shovel = shovel.New(shovel.Options{
+		Name: c.Name, Messages: c.Prefetch,
+		Source: &shovel.LocalQueue{
+			Broker: a.broker, VHost: broker.DefaultVHost, Queue: c.Source.Queue, Node: a.broker.Node(), Name: c.Name,
+		},
+		Target: amqp091.New(amqp091.Options{
+			URI: c.Target.URI.Reveal(), Exchange: c.Target.Exchange, Key: c.Target.Key, Name: c.Name,
+		}),
+		Backoff: bridge.Backoff{Min: c.ReconnectMin, Max: c.ReconnectMax, Rand: rand.Float64},
+		Log:     a.log,
+	})
+	go func() {
+		defer close(r.ended)
+		_ = r.Run(ctx) // ends with ctx and in no other way
+	}()
+	return r
+}
+
+// list is the running shovels by name.
+func (s *shovels) list() []*runningShovel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*runningShovel
+	for _, name := range slices.Sorted(maps.Keys(s.running)) {
+		list = append(list, s.running[name])
+	}
+	return list
+}
+
+func (s *shovels) status() []admin.Shovel {
+	list := []admin.Shovel{}
+	for _, r := range s.list() {
+		st := r.Status()
+		a := admin.Shovel{
+			Name: st.Name, State: st.State.String(), Target: st.Target,
+			Lag: int64(st.Lag), Sent: st.Confirmed, Since: st.Since, LastError: st.LastError,
+		}
+		if !st.LastErrorAt.IsZero() {
+			a.ErrorAt = &st.LastErrorAt
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+func (s *shovels) metrics(w *metrics.Writer) {
+	all := make([]shovel.Status, 0)
+	for _, r := range s.list() {
+		all = append(all, r.Status())
+	}
+	each := func(write func(st *shovel.Status)) {
+		for i := range all {
+			write(&all[i])
+		}
+	}
+	each(func(st *shovel.Status) {
+		up := 0.0
+		if st.State == shovel.Live || st.State == shovel.Draining {
+			up = 1
+		}
+		w.Gauge("leveret_shovel_up", "1 while the link is up.", up, "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Gauge("leveret_shovel_lag_messages", "Messages that the far side has not confirmed.", float64(st.Lag), "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Gauge("leveret_shovel_in_flight", "Messages sent and not settled.", float64(st.InFlight), "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_confirmed_total", "Messages that the far side took.", st.Confirmed, "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_refused_total", "Messages that it refused or had no queue for.", st.Refused+st.Returned, "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_resent_total", "Messages sent that may have been sent before.", st.Resent, "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_reconnects_total", "Times that the link came up again.", st.Reconnects(), "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		if !st.LastConfirm.IsZero() {
+			w.Gauge("leveret_shovel_last_confirm_seconds", "Time since the far side last confirmed something.", time.Since(st.LastConfirm).Seconds(), "shovel", st.Name)
+		}
+	})
+}
