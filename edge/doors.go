@@ -62,8 +62,12 @@ func (a *App) openDoors(size sizes) (err error) {
 		Listeners: d.adminListeners, Status: a.status, Metrics: a.metrics,
 		Troubles: a.troubles, Login: a.loginAdmin, Log: a.log.With("door", "admin"),
 	})
+	wanted, err := checked(cfg.Shovels)
+	if err != nil {
+		return err
+	}
 	a.shovels = newShovels(a)
-	a.shovels.want(cfg.Shovels)
+	a.shovels.want(wanted)
 	return nil
 }
 

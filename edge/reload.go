@@ -51,6 +51,10 @@ func (a *App) apply(old, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
+	wanted, err := checked(fresh.Shovels)
+	if err != nil {
+		return err
+	}
 	if err := declare(a.broker, fresh); err != nil {
 		return fmt.Errorf("some of it could not be declared: %w", err)
 	}
@@ -59,7 +63,7 @@ func (a *App) apply(old, fresh *config.Config) error {
 		a.level.Set(fresh.Log.Level)
 	}
 	a.cfg.Store(fresh)
-	a.shovels.want(fresh.Shovels)
+	a.shovels.want(wanted)
 	var later []error
 	for _, c := range changes {
 		a.log.Info("configuration changed", "key", c.Key, "old", c.Old, "new", c.New, "needs_restart", c.Restart)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -23,9 +24,14 @@ type shovels struct {
 	app *App
 
 	mu      sync.Mutex // protects the fields below
-	wanted  map[string]config.Shovel
+	wanted  map[string]wantedShovel
 	running map[string]*runningShovel
 	changed chan struct{} // holds a note when wanted has changed
+}
+
+type wantedShovel struct {
+	config.Shovel
+	target *amqp091.Target
 }
 
 type runningShovel struct {
@@ -39,14 +45,26 @@ func newShovels(a *App) *shovels {
 	return &shovels{app: a, running: make(map[string]*runningShovel), changed: make(chan struct{}, 1)}
 }
 
+// checked makes what is wanted of a configuration, or says why it cannot be.
+func checked(list []config.Shovel) (map[string]wantedShovel, error) {
+	wanted := make(map[string]wantedShovel)
+	for _, c := range list {
+		target, err := amqp091.New(amqp091.Options{
+			URL: c.Target.URI.Reveal(), Exchange: c.Target.Exchange, Key: c.Target.Key, Name: c.Name,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("shovel %q: %w", c.Name, err)
+		}
+		wanted[c.Name] = wantedShovel{c, target}
+	}
+	return wanted, nil
+}
+
 // want says which shovels there shall be.
-func (s *shovels) want(list []config.Shovel) {
+func (s *shovels) want(wanted map[string]wantedShovel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wanted = make(map[string]config.Shovel)
-	for _, c := range list {
-		s.wanted[c.Name] = c
-	}
+	s.wanted = wanted
 	select {
 	case s.changed <- struct{}{}:
 	default:
@@ -95,24 +113,22 @@ func (s *shovels) unwanted() (list []*runningShovel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, r := range s.running {
-		if c, ok := s.wanted[name]; !ok || !reflect.DeepEqual(c, r.asked) {
+		if c, ok := s.wanted[name]; !ok || !reflect.DeepEqual(c.Shovel, r.asked) {
 			list = append(list, r)
 		}
 	}
 	return list
 }
 
-func (a *App) startShovel(ctx context.Context, c config.Shovel) *runningShovel {
+func (a *App) startShovel(ctx context.Context, c wantedShovel) *runningShovel {
 	ctx, end := context.WithCancel(ctx)
-	r := &runningShovel{asked: c, end: end, ended: make(chan struct{})}
+	r := &runningShovel{asked: c.Shovel, end: end, ended: make(chan struct{})}
 	r.Shovel = shovel.New(shovel.Options{
 		Name: c.Name, Messages: c.Prefetch,
 		Source: &shovel.LocalQueue{
 			Broker: a.broker, VHost: broker.DefaultVHost, Queue: c.Source.Queue, Node: a.broker.Node(), Name: c.Name,
 		},
-		Target: amqp091.New(amqp091.Options{
-			URI: c.Target.URI.Reveal(), Exchange: c.Target.Exchange, Key: c.Target.Key, Name: c.Name,
-		}),
+		Target:  c.target,
 		Backoff: bridge.Backoff{Min: c.ReconnectMin, Max: c.ReconnectMax, Rand: rand.Float64},
 		Log:     a.log,
 	})

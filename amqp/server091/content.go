@@ -1,0 +1,209 @@
+package server091
+
+import (
+	"strconv"
+
+	"leveret/amqp"
+	"leveret/amqp/wire091"
+)
+
+// contentStage is which frame a channel waits for.
+type contentStage uint8
+
+const (
+	contentNone   contentStage = iota // a method
+	contentHeader                     // the header of a publish
+	contentBody                       // more of its body
+)
+
+// content is a message on its way in. Names are strings of our own; props and
+// body may still lie in the read buffer.
+type content struct {
+	stage         contentStage
+	exchange, key string
+	mandatory     bool
+	size          int // of the body, as announced
+	props         amqp.Properties
+	propsLent     bool   // props lie in the read buffer
+	body          []byte // always our own while it is not complete
+}
+
+// contentBytesMin is what a connection may always hold of bodies that are not
+// complete; see contentBytesMax.
+const contentBytesMin = 1 << 20
+
+// contentBytesMax bounds the memory of bodies that are not complete, of all
+// channels of a connection: two of the largest messages.
+func (c *conn) contentBytesMax() int {
+	return max(contentBytesMin, 2*c.s.o.Broker.Limits().MessageBytesMax)
+}
+
+var (
+	errNoMethod = amqp.Errorf(amqp.UnexpectedFrame, "expected method frame, got non method frame instead")
+	errNoHeader = amqp.Errorf(amqp.UnexpectedFrame, "expected content header for class 60, got non content header frame instead")
+	errNoBody   = amqp.Errorf(amqp.UnexpectedFrame, "expected content body, got non content body frame instead")
+)
+
+// unexpected is the error for a frame of the wrong kind.
+func (t *content) unexpected() error {
+	switch t.stage {
+	case contentHeader:
+		return errNoHeader
+	case contentBody:
+		return errNoBody
+	}
+	return errNoMethod
+}
+
+// keepProps copies the properties before the read buffer is filled again.
+func (t *content) keepProps() {
+	if t.propsLent {
+		t.props, t.propsLent = append(amqp.Properties(nil), t.props...), false
+	}
+}
+
+// beginPublish takes the method of a publish.
+func (c *conn) beginPublish(ch *channel, args []byte) error {
+	const at = wire091.MethodBasicPublish
+	m := &c.publish
+	c.args.Reset(args)
+	if err := m.Decode(&c.args); err != nil {
+		return c.refuse(ch.id, at, err)
+	}
+	if m.Immediate {
+		return c.refuse(ch.id, at, amqp.Errorf(amqp.NotImplemented, "immediate=true"))
+	}
+	ch.content = content{stage: contentHeader, exchange: m.Exchange, key: m.RoutingKey, mandatory: m.Mandatory}
+	return nil
+}
+
+// contentFrame takes a header or a piece of a body.
+func (c *conn) contentFrame(f wire091.Frame) error {
+	ch := c.channel(f.Channel)
+	if ch == nil {
+		return c.strayContent(f.Channel)
+	}
+	t := &ch.content
+	switch {
+	case t.stage == contentHeader && f.Type == wire091.FrameHeader:
+		return c.contentHeader(ch, f.Payload)
+	case t.stage == contentBody && f.Type == wire091.FrameBody:
+		return c.contentBody(ch, f.Payload)
+	case t.stage == contentNone:
+		return c.refuse(0, 0, errNoMethod)
+	}
+	return c.refuse(ch.id, wire091.MethodBasicPublish, t.unexpected())
+}
+
+// strayContent is content for no open channel: what was under way when we
+// closed one is dropped.
+func (c *conn) strayContent(channel uint16) error {
+	if _, closing := c.closing[channel]; closing {
+		return nil
+	}
+	if channel == 0 {
+		return c.refuse(0, 0, errNoMethod)
+	}
+	return c.refuse(0, 0, amqp.Errorf(amqp.ChannelError, "expected 'channel.open'"))
+}
+
+func (c *conn) contentHeader(ch *channel, payload []byte) error {
+	h, err := wire091.ParseContentHeader(payload)
+	if err == nil {
+		err = c.acceptable(h)
+	}
+	if err != nil {
+		return c.refuse(ch.id, wire091.MethodBasicPublish, err)
+	}
+	t := &ch.content
+	t.size = int(h.BodySize)
+	t.props, t.propsLent = h.Props, true
+	if t.size == 0 {
+		return c.completed(ch, false)
+	}
+	t.stage = contentBody
+	w := c.work()
+	w.lent = append(w.lent, ch)
+	return nil
+}
+
+// acceptable checks what a message says of itself, before anything is
+// allocated for it.
+func (c *conn) acceptable(h wire091.ContentHeader) error {
+	if most := c.s.o.Broker.Limits().MessageBytesMax; h.BodySize > uint64(most) {
+		return amqp.Errorf(amqp.PreconditionFailed, "message size %d is larger than configured max size %d", h.BodySize, most)
+	}
+	if !h.Props.Has(amqp.HasUserID | amqp.HasExpiration) {
+		return nil
+	}
+	if user := h.Props.UserID(); h.Props.Has(amqp.HasUserID) && user != c.who.User {
+		return amqp.Errorf(amqp.PreconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", user, c.who.User)
+	}
+	if h.Props.Has(amqp.HasExpiration) {
+		return checkExpiration(h.Props.Expiration())
+	}
+	return nil
+}
+
+func checkExpiration(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid expiration '%s': no_integer", text)
+	case n < 0:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid expiration '%s': {value_negative,%d}", text, n)
+	}
+	return nil
+}
+
+func (c *conn) contentBody(ch *channel, piece []byte) error {
+	t := &ch.content
+	if got := len(t.body) + len(piece); got > t.size {
+		return c.refuse(0, wire091.MethodBasicPublish,
+			amqp.Errorf(amqp.FrameError, "content body of at least %d octets, but %d were announced", got, t.size))
+	}
+	if len(piece) == t.size { // all of it in one frame, as most are: not copied yet
+		t.body = piece
+		return c.completed(ch, true)
+	}
+	if err := c.grow(t, len(piece)); err != nil {
+		return c.refuse(ch.id, wire091.MethodBasicPublish, err)
+	}
+	t.body = append(t.body, piece...)
+	if len(t.body) < t.size {
+		return nil
+	}
+	c.holding -= cap(t.body)
+	return c.completed(ch, false)
+}
+
+// grow makes room for n more octets of a body. It doubles, up to the announced
+// size: announcing much and sending little costs us little.
+func (c *conn) grow(t *content, n int) error {
+	need := len(t.body) + n
+	if need <= cap(t.body) {
+		return nil
+	}
+	size := min(t.size, max(need, 2*cap(t.body)))
+	if most := c.contentBytesMax(); c.holding+size-cap(t.body) > most {
+		return amqp.Errorf(amqp.ContentTooLarge, "messages under way on this connection would take more than %d bytes", most)
+	}
+	c.holding += size - cap(t.body)
+	t.body = append(make([]byte, 0, size), t.body...)
+	return nil
+}
+
+// completed collects a whole message for the core. lent says that its body lies
+// in the read buffer.
+func (c *conn) completed(ch *channel, lent bool) error {
+	t := ch.content
+	ch.content = content{}
+	w := c.work()
+	if err := c.collect(ch, len(w.settlements) > 0 || len(w.publishes) >= publishesMax); err != nil || ch.gone {
+		return err
+	}
+	w.publishes = append(w.publishes, incoming{
+		exchange: t.exchange, key: t.key, mandatory: t.mandatory, props: t.props, body: t.body, lent: lent,
+	})
+	return nil
+}

@@ -1,0 +1,11 @@
+package server091
+
+import "leveret/amqp/wire091"
+
+// confirmSelect: from now on the channel's messages are counted and confirmed.
+// A second one changes nothing.
+func (c *conn) confirmSelect(ch *channel, m *wire091.ConfirmSelect) error {
+	ch.confirms = true
+	c.answer(ch, m.NoWait, 0, &wire091.ConfirmSelectOk{})
+	return nil
+}

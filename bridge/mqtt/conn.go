@@ -1,0 +1,270 @@
+package mqtt
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leveret/amqp/broker"
+	"leveret/bridge/mqttwire"
+)
+
+// conn is one client's connection. Its goroutine is the reader, which starts
+// the writer once the client is let in.
+type conn struct {
+	door     *Door
+	accepted time.Time
+	stranger bool // before CONNECT; protected by door.mu
+
+	socket net.Conn
+	source source
+	in     *mqttwire.Reader
+
+	terms              // set by connect, then never changed
+	log   *slog.Logger // likewise
+
+	core    *broker.Conn // nil until the client is let in
+	session session      // of core
+
+	// The reader's.
+	kept      bool   // the session outlives the connection
+	expiry    uint32 // seconds it does so; see expiryNever
+	expiryCut bool   // it is less than what the client asked for
+	recorded  uint32 // the expiry in the spool; expiryNever when there is none
+	will      *broker.Publish
+	welcomed  bool // CONNACK was promised
+	incoming  incoming
+
+	// The reader replaces it, both read it.
+	subs atomic.Pointer[subscriptions]
+
+	acks     acks
+	inflight inflight
+
+	wake  chan struct{} // 1 slot: the writer has something to do
+	eased chan struct{} // 1 slot: the writer gave an answer out
+
+	ended  chan struct{} // closed by the first end
+	gone   chan struct{} // closed when everything is given up
+	mu     sync.Mutex    // protects ending
+	ending *ending
+}
+
+func newConn(d *Door, socket net.Conn) *conn {
+	c := &conn{
+		door: d, socket: socket, accepted: time.Now(), stranger: true,
+		log:      d.Log,
+		recorded: expiryNever,
+		wake:     make(chan struct{}, 1),
+		eased:    make(chan struct{}, 1),
+		ended:    make(chan struct{}),
+		gone:     make(chan struct{}),
+	}
+	c.source.Conn = socket
+	c.in = mqttwire.NewReader(&c.source, mqttwire.ConnectSizeMax)
+	c.subs.Store(new(subscriptions))
+	// Here and not in serve: end may come first, and its deadline must win.
+	_ = socket.SetDeadline(c.accepted.Add(d.ConnectTimeout))
+	return c
+}
+
+// source is the socket as the reader sees it. Bytes count as a sign of life: a
+// large packet may take longer than the keep alive on a slow link.
+type source struct {
+	net.Conn
+	patience time.Duration // 0: as set before
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	if s.patience > 0 {
+		if err := s.SetReadDeadline(time.Now().Add(s.patience)); err != nil {
+			return 0, fmt.Errorf("watch the keep alive: %w", err)
+		}
+	}
+	return s.Conn.Read(b)
+}
+
+// serve runs the connection to its end.
+func (c *conn) serve() {
+	var writing sync.WaitGroup
+	defer c.finish()
+	defer c.socket.Close()
+	defer writing.Wait()
+	defer c.contain()
+	if err := c.connect(); err != nil {
+		c.refuse(err)
+		return
+	}
+	writing.Go(c.write)
+	c.end(endingOf(c.read()))
+}
+
+// contain ends the connection that a mistake of ours has hit, and no other.
+// Both goroutines have it at their top.
+func (c *conn) contain() {
+	if r := recover(); r != nil {
+		c.door.counts.panics.Add(1)
+		c.log.Error("mqtt connection failed by a mistake of ours", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		c.end(ending{reason: mqttwire.UnspecifiedError, text: "internal error"})
+	}
+}
+
+// farewellTimeout is for the last words to a client.
+const farewellTimeout = time.Second
+
+// end makes the connection end: the writer says the last words and closes the
+// socket. It may be called by anybody and never waits.
+func (c *conn) end(e ending) {
+	c.mu.Lock()
+	first := c.ending == nil
+	if first {
+		c.ending = &e
+	}
+	c.mu.Unlock()
+	if !first {
+		return
+	}
+	close(c.ended)
+	// A reader without a writer comes free, and a writer that is stuck.
+	now := time.Now()
+	_ = c.socket.SetReadDeadline(now)
+	_ = c.socket.SetWriteDeadline(now.Add(farewellTimeout))
+	c.poke()
+}
+
+func (c *conn) why() ending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending == nil {
+		return ending{silent: true}
+	}
+	return *c.ending
+}
+
+// poke wakes the writer. It is also what the core calls, with its lock held.
+func (c *conn) poke() { signal(c.wake) }
+
+func signal(to chan<- struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
+	}
+}
+
+// read handles packets until the connection ends. What one read of the socket
+// brought is one batch.
+func (c *conn) read() error {
+	for {
+		p, err := c.in.Next()
+		if err == nil {
+			err = c.handle(p)
+		}
+		if err != nil || !c.in.Buffered() {
+			if failed := c.flush(); err == nil {
+				err = failed
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// handle does one packet. PUBLISH and PUBACK are collected; everything else
+// comes after what was collected before it.
+func (c *conn) handle(p mqttwire.Packet) error {
+	switch p.Type {
+	case mqttwire.TypePublish:
+		return c.publish(p)
+	case mqttwire.TypePuback:
+		return c.acknowledged(p.Body)
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	switch p.Type {
+	case mqttwire.TypeSubscribe:
+		return c.subscribe(p.Body)
+	case mqttwire.TypeUnsubscribe:
+		return c.unsubscribe(p.Body)
+	case mqttwire.TypePingreq:
+		return c.ping(p.Body)
+	case mqttwire.TypePubrel:
+		return c.released(p.Body)
+	case mqttwire.TypeDisconnect:
+		return c.disconnect(p.Body)
+	}
+	return refusal(mqttwire.ProtocolError, "%s from a connected client", p.Type)
+}
+
+func (c *conn) ping(body []byte) error {
+	if err := mqttwire.DecodePing(mqttwire.TypePingreq, body); err != nil {
+		return err
+	}
+	c.acks.ping()
+	c.poke()
+	return nil
+}
+
+// released answers a PUBREL. We take no QoS 2, so it is of an exchange that the
+// client began with somebody else; PUBCOMP lets it forget that.
+func (c *conn) released(body []byte) error {
+	var rel mqttwire.Ack
+	if err := rel.Decode(mqttwire.TypePubrel, body, c.version); err != nil {
+		return err
+	}
+	packet, err := mqttwire.AppendAck(nil, mqttwire.TypePubcomp, c.version,
+		&mqttwire.Ack{PacketID: rel.PacketID, Reason: mqttwire.PacketIDNotFound})
+	if err != nil {
+		return err
+	}
+	return c.reply(0, &reply{packet: packet})
+}
+
+// disconnect: the client takes its leave. It may change how long its session is
+// kept, but not keep one that was to end (5.0, section 3.14.2.2.2).
+func (c *conn) disconnect(body []byte) error {
+	var d mqttwire.Disconnect
+	if err := d.Decode(body, c.version); err != nil {
+		return err
+	}
+	if expiry, ok := d.Props.Uint32(mqttwire.SessionExpiry); ok {
+		if !c.kept && expiry > 0 {
+			return refusal(mqttwire.ProtocolError, "session expiry in DISCONNECT of a session that has none")
+		}
+		c.keepFor(expiry)
+	}
+	if d.Reason == mqttwire.Success {
+		return errBye
+	}
+	// Any other reason is a way to leave that the will is meant for (section
+	// 3.1.2.5), 0x04 above all.
+	return errByeWithWill
+}
+
+// finish gives up everything that the connection has. Its goroutines have
+// ended, but for the one that calls.
+func (c *conn) finish() {
+	defer close(c.gone)
+	defer c.door.forget(c)
+	defer func() { c.door.leave(c, c.kept, c.expiry) }()
+	defer c.contain()
+	if c.core == nil {
+		return
+	}
+	why := c.why()
+	if !why.clean && c.welcomed {
+		c.sendWill()
+	}
+	c.core.Close()
+	c.leaveSession()
+	if why.err != nil {
+		c.log.Error("mqtt client disconnected", "reason", why.text, "err", why.err)
+		return
+	}
+	c.log.Info("mqtt client disconnected", "reason", why.text)
+}

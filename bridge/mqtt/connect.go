@@ -1,0 +1,192 @@
+package mqtt
+
+import (
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"leveret/amqp/broker"
+	"leveret/bridge/mqttwire"
+	"leveret/spool"
+)
+
+// terms is what a client and we agreed on in CONNECT and CONNACK.
+type terms struct {
+	version   mqttwire.Version
+	client    string // client id
+	assigned  bool   // by us
+	bridge    bool   // another broker: it wants no echo and retain flags as they are
+	user      string
+	access    broker.Access // nil may do everything
+	keepAlive time.Duration // 0: none
+	capped    bool          // the keep alive is ours, not the client's
+	window    int           // QoS 1 messages in flight to the client
+	sizeMax   int           // of a packet to the client; 0 is no limit
+	texts     bool          // the client wants reason strings
+}
+
+const (
+	clientIDMax = 200 // bytes: with the prefix it must fit into a queue's name
+	// topicAliasMax is how many topic aliases a client may set.
+	topicAliasMax = 16
+	// topicLevelsMax bounds the levels of topics and filters.
+	topicLevelsMax = 128
+)
+
+// connect reads CONNECT and lets the client in, or says why not.
+func (c *conn) connect() error {
+	p, err := c.in.Next()
+	if err != nil {
+		return err
+	}
+	c.door.known(c)
+	if p.Type != mqttwire.TypeConnect {
+		return refusal(mqttwire.ProtocolError, "%s before CONNECT", p.Type)
+	}
+	var m mqttwire.Connect
+	err = m.Decode(p.Body)
+	c.version = m.Version
+	if err != nil {
+		return err
+	}
+	c.in.SetVersion(m.Version)
+	c.in.SetMax(c.door.PacketBytesMax)
+	for _, step := range []func(*mqttwire.Connect) error{c.agree, c.authenticate, c.setWill} {
+		if err := step(&m); err != nil {
+			return err
+		}
+	}
+	timeout := time.NewTimer(time.Until(c.accepted.Add(c.door.ConnectTimeout)))
+	defer timeout.Stop()
+	if err := c.door.enter(c, timeout.C); err != nil {
+		return err
+	}
+	present, lsn, err := c.open(&m)
+	if err != nil {
+		return err
+	}
+	return c.welcome(present, lsn)
+}
+
+// agree takes over what the client asks for, as far as we go along.
+func (c *conn) agree(m *mqttwire.Connect) error {
+	d := c.door
+	switch {
+	case m.Props.Has(mqttwire.AuthenticationMethod):
+		return refusal(mqttwire.BadAuthenticationMethod, "enhanced authentication is not supported")
+	case m.Version == mqttwire.V5 && m.Will.QoS > 1:
+		return refusal(mqttwire.QoSNotSupported, "will of QoS 2")
+	case len(m.ClientID) > clientIDMax:
+		return refusal(mqttwire.ClientIDNotValid, "client identifier of %d bytes, at most %d are taken", len(m.ClientID), clientIDMax)
+	}
+	c.client, c.bridge = m.ClientID, m.Bridge
+	if c.assigned = c.client == ""; c.assigned {
+		c.client = "auto-" + rand.Text()
+	}
+	c.keepAlive = time.Duration(m.KeepAlive) * time.Second
+	if limit := d.KeepAliveMax.Truncate(time.Second); m.Version == mqttwire.V5 && limit > 0 && (c.keepAlive == 0 || c.keepAlive > limit) {
+		c.keepAlive, c.capped = limit, true
+	}
+	c.window = d.ReceiveMax
+	if n, ok := m.Props.Uint32(mqttwire.ReceiveMaximum); ok {
+		c.window = min(c.window, int(n))
+	}
+	c.inflight.max = c.window
+	if n, ok := m.Props.Uint32(mqttwire.MaximumPacketSize); ok {
+		c.sizeMax = int(min(n, 1<<30))
+	}
+	wanted, ok := m.Props.Uint32(mqttwire.RequestProblemInformation)
+	c.texts = !ok || wanted == 1
+	c.log = d.Log.With("client", c.client)
+	return nil
+}
+
+func (c *conn) authenticate(m *mqttwire.Connect) error {
+	anonymous := !m.HasUsername && !m.HasPassword
+	user, access, err := c.door.Authenticate(m.Username, string(m.Password), anonymous, c.socket.RemoteAddr())
+	switch {
+	case err == nil:
+		c.user, c.access = user, access
+		return nil
+	case anonymous:
+		return refusal(mqttwire.NotAuthorized, "anonymous clients are not let in")
+	}
+	return refusal(mqttwire.BadUserNameOrPassword, "wrong user name or password")
+}
+
+// welcome promises CONNACK and lets deliveries of the session begin behind it.
+func (c *conn) welcome(present bool, lsn spool.LSN) error {
+	packet, err := c.connack(present)
+	if err != nil {
+		return err
+	}
+	r := &reply{packet: packet, start: c.session.consumer}
+	c.source.patience = c.keepAlive + c.keepAlive/2
+	if c.source.patience == 0 {
+		_ = c.socket.SetReadDeadline(time.Time{}) // it was that of CONNECT
+	}
+	c.door.counts.connected.Add(1)
+	c.log.Info("mqtt client connected", "user", c.user, "peer", c.socket.RemoteAddr().String(), "version", c.version.String(), "session_present", present)
+	c.welcomed = true
+	return c.reply(lsn, r)
+}
+
+func (c *conn) connack(present bool) ([]byte, error) {
+	ack := mqttwire.Connack{SessionPresent: present}
+	if c.version == mqttwire.V5 {
+		var w mqttwire.PropertyWriter
+		c.offer(&w)
+		props, err := w.Properties()
+		if err != nil {
+			return nil, err
+		}
+		ack.Props = props
+	}
+	return mqttwire.AppendConnack(nil, c.version, &ack)
+}
+
+// offer says in CONNACK what we do and do not.
+func (c *conn) offer(w *mqttwire.PropertyWriter) {
+	w.Number(mqttwire.ReceiveMaximum, uint32(c.door.ReceiveMax))
+	w.Number(mqttwire.MaximumQoS, 1)
+	w.Number(mqttwire.MaximumPacketSize, uint32(c.door.PacketBytesMax))
+	w.Number(mqttwire.TopicAliasMaximum, topicAliasMax)
+	w.Number(mqttwire.SharedSubscriptionsOffer, 0)
+	if c.expiryCut {
+		w.Number(mqttwire.SessionExpiry, c.expiry)
+	}
+	if c.assigned {
+		w.Text(mqttwire.AssignedClientID, c.client)
+	}
+	if c.capped {
+		w.Number(mqttwire.ServerKeepAlive, uint32(c.keepAlive/time.Second))
+	}
+}
+
+// refuse answers a CONNECT that failed, if there is an answer to it: what is no
+// CONNECT gets none (5.0, section 3.1.4), and 3.1.1 has few words for why.
+func (c *conn) refuse(err error) {
+	c.end(endingOf(err))
+	why := c.why() // somebody else may have been first
+	c.door.counts.refused.Add(1)
+	switch log := c.log.With("peer", c.socket.RemoteAddr().String()); {
+	case why.err != nil:
+		log.Error("mqtt client refused", "reason", why.text, "err", why.err)
+	case c.version == 0: // port scans, health probes
+		log.Debug("mqtt connection without a client closed", "reason", why.text)
+	default:
+		log.Info("mqtt client refused", "reason", why.text)
+	}
+	if c.version == 0 && why.reason != mqttwire.UnsupportedProtocolVersion || why.silent || !why.reason.Failed() {
+		return
+	}
+	ack := mqttwire.Connack{Reason: why.reason}
+	if c.version == mqttwire.V5 {
+		var w mqttwire.PropertyWriter
+		w.Text(mqttwire.ReasonString, strings.ToValidUTF8(why.text, "?"))
+		ack.Props, _ = w.Properties() // without the text if it cannot be sent
+	}
+	if packet, err := mqttwire.AppendConnack(nil, c.version, &ack); err == nil {
+		_, _ = c.socket.Write(packet) // the client may be gone; it is refused in any case
+	}
+}

@@ -1,0 +1,153 @@
+package mqtt
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"leveret/amqp"
+	"leveret/amqp/broker"
+	"leveret/spool"
+)
+
+// expiries says when sessions whose clients are away end. Sessions that never
+// do are not in it; the others are bounded by the core's limit of queues. It is
+// protected by the door's mutex.
+type expiries struct {
+	due     map[string]time.Time // by client id
+	changed chan struct{}        // 1 slot: there is an earlier end
+}
+
+func newExpiries() expiries {
+	return expiries{due: make(map[string]time.Time), changed: make(chan struct{}, 1)}
+}
+
+func (e *expiries) add(client string, seconds uint32, now time.Time) {
+	if seconds == expiryNever {
+		return
+	}
+	e.due[client] = now.Add(time.Duration(seconds) * time.Second)
+	signal(e.changed)
+}
+
+func (e *expiries) cancel(client string) { delete(e.due, client) }
+
+// over takes out who is due and says when the next one is; zero is never.
+func (e *expiries) over(now time.Time) (clients []string, next time.Time) {
+	for client, at := range e.due {
+		switch {
+		case !at.After(now):
+			clients = append(clients, client)
+			delete(e.due, client)
+		case next.IsZero() || at.Before(next):
+			next = at
+		}
+	}
+	return clients, next
+}
+
+// expire ends sessions when their time is over. It has a timer only while a
+// client is away whose session will end.
+func (d *Door) expire(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-d.away.changed:
+		case <-ctx.Done():
+			return
+		}
+		if next := d.endSessions(time.Now()); next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// endSessions holds the door's lock while it deletes: nobody takes a session up
+// that is about to end.
+func (d *Door) endSessions(now time.Time) (next time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clients, next := d.away.over(now)
+	for _, client := range clients {
+		if _, _, err := d.keeper.DeleteQueue(queuePrefix+client, false, false); err != nil {
+			d.Log.Error("mqtt session cannot be ended", "client", client, "err", err)
+			continue
+		}
+		d.Log.Info("mqtt session expired", "client", client)
+	}
+	return next
+}
+
+// The expiry of a session stands in the spool as a binding of its queue, since
+// unlike a queue's arguments a binding may be exchanged for another. Its
+// exchange is one that nothing is published to with such a key. A session
+// without the record is kept for ever.
+const (
+	recordExchange = "amq.direct"
+	argExpiry      = "x-mqtt-session-expiry"
+)
+
+func expiryArgs(seconds uint32) amqp.Table {
+	return amqp.Table{{Key: argExpiry, Value: int64(seconds)}}
+}
+
+func expiryOf(b broker.Binding) (seconds uint32, ok bool) {
+	v, _ := b.Args.Get(argExpiry)
+	n, ok := amqp.Int(v)
+	if !ok || b.Source != recordExchange || n < 0 || n >= expiryNever {
+		return 0, false
+	}
+	return uint32(n), true
+}
+
+// recordExpiry brings the record of a session with a durable queue up to date.
+func (c *conn) recordExpiry() (lsn spool.LSN) {
+	if c.recorded == c.expiry {
+		return 0
+	}
+	queue, keeper := c.session.queue, c.door.keeper
+	if c.expiry != expiryNever {
+		lsn = c.recordWith(keeper.BindQueue(queue, recordExchange, queue, expiryArgs(c.expiry)))
+	}
+	if c.recorded != expiryNever {
+		lsn = max(lsn, c.recordWith(keeper.UnbindQueue(queue, recordExchange, queue, expiryArgs(c.recorded))))
+	}
+	c.recorded = c.expiry
+	return lsn
+}
+
+// recordWith tells of a record that could not be written: the session may be
+// kept for longer than it should, which is no reason to refuse it.
+func (c *conn) recordWith(lsn spool.LSN, err error) spool.LSN {
+	if err != nil {
+		c.log.Warn("expiry of the mqtt session cannot be recorded", "err", err)
+	}
+	return lsn
+}
+
+// findSessions counts the expiry of the sessions that the spool has from now:
+// how long we were off is not known.
+func (d *Door) findSessions(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, q := range d.Broker.Status().Queues {
+		client, ok := strings.CutPrefix(q.Name, queuePrefix)
+		if !ok || q.VHost != d.VHost || !q.Durable || q.Exclusive {
+			continue
+		}
+		bindings, err := d.keeper.Bindings(q.Name)
+		if err != nil {
+			d.Log.Warn("mqtt session cannot be looked at", "client", client, "err", err)
+			continue
+		}
+		for _, b := range bindings {
+			if seconds, ok := expiryOf(b); ok {
+				d.away.add(client, seconds, now)
+			}
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package mqtt
+
+import (
+	"strings"
+
+	"leveret/amqp"
+	"leveret/amqp/broker"
+	"leveret/bridge"
+	"leveret/bridge/mqttwire"
+)
+
+// incoming is the PUBLISHes of one read of the socket, and what is remembered
+// of the topics they name. It is the reader's.
+type incoming struct {
+	batch   []received
+	out     []broker.Publish
+	settled []broker.Settlement // PUBACKs of the same read
+
+	topics  map[string]*topic
+	aliases [topicAliasMax]*topic
+}
+
+// received is a PUBLISH. Payload and properties are views into the reader's
+// buffer.
+type received struct {
+	topic   *topic
+	id      uint16 // 0 with QoS 0
+	retain  bool
+	props   mqttwire.Properties
+	payload []byte
+}
+
+func (r *received) qos() byte {
+	if r.id != 0 {
+		return 1
+	}
+	return 0
+}
+
+// topic is a topic name that was checked, with its routing key.
+type topic struct {
+	key    string
+	echoes bool // the client's own no-local subscriptions match: messages are marked
+	ours   bool // the server's own: clients may not publish to it
+}
+
+const (
+	topicsMax = 64  // topics remembered for a connection
+	batchMax  = 256 // messages taken to the core at once
+	batchKeep = 16  // of whose memory an idle connection keeps
+)
+
+// topicOf finds a topic by its name, which is not empty.
+func (in *incoming) topicOf(name []byte, subs *subscriptions) (*topic, error) {
+	if t := in.topics[string(name)]; t != nil {
+		return t, nil
+	}
+	text := string(name)
+	switch {
+	case strings.HasPrefix(text, "$share/"): // 5.0, section 4.8.2: a prefix of filters
+		return nil, refusal(mqttwire.TopicNameInvalid, "topic %q", text)
+	case levels(text) > topicLevelsMax:
+		return nil, refusal(mqttwire.TopicNameInvalid, "topic of %d levels, at most %d are taken", levels(text), topicLevelsMax)
+	}
+	t := &topic{
+		key:    bridge.KeyFromTopic(text),
+		echoes: subs.echoes(text),
+		ours:   text == "$SYS" || strings.HasPrefix(text, "$SYS/"),
+	}
+	if in.topics == nil || len(in.topics) >= topicsMax {
+		in.topics = make(map[string]*topic)
+	}
+	in.topics[text] = t
+	return t, nil
+}
+
+// forget: the subscriptions have changed, and with them which topics echo.
+// Aliases keep their topics, which are looked up anew.
+func (in *incoming) forget() { clear(in.topics) }
+
+// resolve finds the topic of a PUBLISH, by name or by alias (5.0, section
+// 3.3.2.3.4).
+func (in *incoming) resolve(p *mqttwire.Publish, subs *subscriptions) (*topic, error) {
+	alias, ok := p.Props.Uint32(mqttwire.TopicAlias)
+	if !ok {
+		return in.topicOf(p.Topic, subs)
+	}
+	if alias > topicAliasMax {
+		return nil, refusal(mqttwire.TopicAliasInvalid, "topic alias %d, at most %d was offered", alias, topicAliasMax)
+	}
+	at := &in.aliases[alias-1]
+	if len(p.Topic) == 0 {
+		if *at == nil {
+			return nil, refusal(mqttwire.ProtocolError, "topic alias %d stands for no topic yet", alias)
+		}
+		return *at, nil
+	}
+	t, err := in.topicOf(p.Topic, subs)
+	*at = t
+	return t, err
+}
+
+// messages makes the batch ready for the core. The bodies are copied into one
+// piece of memory and the messages are another; a retained message has its own,
+// since it may stay when its neighbours have long gone.
+func (c *conn) messages() []broker.Publish {
+	in := &c.incoming
+	size, count := 0, 0
+	for i := range in.batch {
+		if r := &in.batch[i]; !r.retain {
+			size += len(r.payload)
+			count++
+		}
+	}
+	slab := make([]byte, 0, size)
+	msgs := make([]amqp.Message, count)
+	in.out = in.out[:0]
+	for i := range in.batch {
+		r := &in.batch[i]
+		var m *amqp.Message
+		if r.retain {
+			m = &amqp.Message{Body: append([]byte(nil), r.payload...)}
+		} else {
+			m, msgs = &msgs[0], msgs[1:]
+			start := len(slab)
+			slab = append(slab, r.payload...)
+			m.Body = slab[start:len(slab):len(slab)]
+		}
+		m.Exchange, m.Key, m.Props = c.door.Exchange, r.topic.key, c.properties(r)
+		in.out = append(in.out, broker.Publish{Msg: m, Retain: r.retain})
+	}
+	return in.out
+}
+
+// properties gives a message its properties; most have none but the flags.
+func (c *conn) properties(r *received) amqp.Properties {
+	from := ""
+	if r.topic.echoes {
+		from = c.client
+	}
+	if from == "" && bare(r.props) {
+		return c.door.constant.of(r.qos(), r.retain)
+	}
+	return propertiesOf(r.props, r.qos(), r.retain, from)
+}
+
+// done forgets the batch.
+func (in *incoming) done() {
+	if cap(in.batch) > batchKeep && len(in.batch) <= batchKeep {
+		in.batch, in.out = nil, nil
+		return
+	}
+	clear(in.batch)
+	clear(in.out)
+	in.batch, in.out = in.batch[:0], in.out[:0]
+}

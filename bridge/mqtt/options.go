@@ -1,0 +1,73 @@
+package mqtt
+
+import (
+	"cmp"
+	"log/slog"
+	"net"
+	"time"
+
+	"leveret/amqp"
+	"leveret/amqp/broker"
+)
+
+// Options is what a Door is made of. Broker, Authenticate and Now are needed;
+// other zero fields take the defaults named here.
+type Options struct {
+	Broker *broker.Broker
+	// VHost and Exchange are where topics live: "/" and "amq.topic".
+	VHost    string
+	Exchange string
+	// Authenticate says who a client is and what it may do. anonymous means
+	// that it gave neither user name nor password. Any error refuses it; the
+	// client is not told why.
+	Authenticate func(user, password string, anonymous bool, remote net.Addr) (name string, access broker.Access, err error)
+	// Listeners are closed by Run. Their connections may be TLS or WebSocket.
+	Listeners []net.Listener
+	Log       *slog.Logger
+	// Now is the boot's monotonic clock; messages are stamped with it.
+	Now func() amqp.Instant
+
+	// ConnectTimeout bounds the time from accepting a connection to its
+	// CONNACK, 10 s.
+	ConnectTimeout time.Duration
+	// WriteTimeout is how long a client may take nothing of what is sent to it
+	// before it counts as dead, 30 s.
+	WriteTimeout time.Duration
+	// KeepAliveMax caps the keep alive of MQTT 5 clients, who are told so in
+	// CONNACK; 0 leaves it to them.
+	KeepAliveMax time.Duration
+	// SessionExpiryMax is how long any session is kept after its connection
+	// ended; 0 is as long as the client asks.
+	SessionExpiryMax time.Duration
+
+	PacketBytesMax   int // of one packet, 1 MiB
+	ReceiveMax       int // QoS 1 messages in flight in each direction, 100
+	SubscriptionsMax int // of one session, 1,000
+	// QueuedMax bounds what waits for a client whose session ends with its
+	// connection, 10,000 messages; beyond it the oldest are dropped. Sessions
+	// that are kept lose nothing.
+	QueuedMax      int
+	ConnectionsMax int // 10,000
+	// ConnectingMax bounds the connections that have not sent their CONNECT
+	// yet, 1,024; beyond it the oldest of them is closed, so that idle
+	// strangers do not keep others out.
+	ConnectingMax int
+}
+
+func (o Options) orDefaults() Options {
+	o.VHost = cmp.Or(o.VHost, broker.DefaultVHost)
+	o.Exchange = cmp.Or(o.Exchange, "amq.topic")
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 10*time.Second)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
+	o.PacketBytesMax = cmp.Or(o.PacketBytesMax, 1<<20)
+	o.KeepAliveMax = min(o.KeepAliveMax, (1<<16-1)*time.Second)
+	o.ReceiveMax = min(cmp.Or(o.ReceiveMax, 100), 1<<16-1)
+	o.SubscriptionsMax = cmp.Or(o.SubscriptionsMax, 1000)
+	o.QueuedMax = cmp.Or(o.QueuedMax, 10_000)
+	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 10_000)
+	o.ConnectingMax = cmp.Or(o.ConnectingMax, 1024)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

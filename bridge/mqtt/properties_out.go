@@ -1,0 +1,201 @@
+package mqtt
+
+import (
+	"strconv"
+	"time"
+
+	"leveret/amqp"
+	"leveret/bridge"
+	"leveret/bridge/mqttwire"
+)
+
+// User properties that AMQP properties without a counterpart become.
+const (
+	userMessageID = "message-id"
+	userTimestamp = "timestamp"
+	userAppID     = "app-id"
+	userType      = "type"
+)
+
+// appendProperties spells the properties of a message for an MQTT 5 client: the
+// way back of propertiesOf, and for AMQP's own messages what MQTT can say.
+// Values that MQTT cannot carry are left out.
+func appendProperties(w *mqttwire.PropertyWriter, p amqp.Properties) {
+	if !p.Has(^uint16(amqp.HasDeliveryMode | amqp.HasPriority)) {
+		return
+	}
+	o := propertiesOut{w: w}
+	if p.Has(amqp.HasContentType) {
+		o.contentType(p.ContentType())
+	}
+	if p.Has(amqp.HasCorrelationID) {
+		o.w.Binary(mqttwire.CorrelationData, []byte(p.CorrelationID()))
+		o.correlated = true
+	}
+	if p.Has(amqp.HasHeaders) {
+		o.headers(p.Headers())
+	}
+	if p.Has(amqp.HasMessageID) {
+		o.user(userMessageID, p.MessageID())
+	}
+	if t, ok := p.Timestamp(); ok {
+		o.user(userTimestamp, rfc3339(t))
+	}
+	if p.Has(amqp.HasType) {
+		o.user(userType, p.Type())
+	}
+	if p.Has(amqp.HasAppID) {
+		o.user(userAppID, p.AppID())
+	}
+}
+
+// propertiesOut adds properties, each at most once, and only with values that a
+// client accepts: foreign headers may hold anything.
+type propertiesOut struct {
+	w *mqttwire.PropertyWriter
+	// What is there already.
+	typed, correlated, replies, formatted bool
+}
+
+func (o *propertiesOut) contentType(value string) {
+	if mqttwire.ValidText(value) {
+		o.w.Text(mqttwire.ContentType, value)
+		o.typed = true
+	}
+}
+
+func (o *propertiesOut) user(name, value string) {
+	if mqttwire.ValidText(name) && mqttwire.ValidText(value) {
+		o.w.User(name, value)
+	}
+}
+
+// headers takes the headers with a meaning, and makes user properties of the
+// others, or of the list that an MQTT client's message has along.
+func (o *propertiesOut) headers(t amqp.Table) {
+	all, exact := t.Get(headerUserProperties)
+	for _, f := range t {
+		if o.known(f) || exact || reserved(f.Key) {
+			continue
+		}
+		if text, ok := textOf(f.Value); ok {
+			o.user(f.Key, text)
+		}
+	}
+	list, _ := all.(amqp.Array)
+	for i := 0; i+1 < len(list); i += 2 {
+		name, isText := list[i].(string)
+		value, isText2 := list[i+1].(string)
+		if isText && isText2 {
+			o.user(name, value)
+		}
+	}
+}
+
+// known handles a header with a meaning. One of an unexpected type has none.
+func (o *propertiesOut) known(f amqp.Field) bool {
+	text, isText := f.Value.(string)
+	switch {
+	case f.Key == headerContentType && isText && !o.typed:
+		o.contentType(text)
+	case f.Key == headerCorrelationID && isText && !o.correlated && len(text) < 1<<16:
+		o.w.Binary(mqttwire.CorrelationData, []byte(text))
+		o.correlated = true
+	case f.Key == headerReplyTo && isText && !o.replies:
+		o.replyTo(bridge.TopicFromKey(text))
+	case f.Key == headerPayloadFormat && !o.formatted:
+		if n, ok := amqp.Int(f.Value); ok && (n == 0 || n == 1) {
+			o.w.Number(mqttwire.PayloadFormat, uint32(n))
+			o.formatted = true
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (o *propertiesOut) replyTo(topic string) {
+	if mqttwire.ValidTopic(topic) {
+		o.w.Text(mqttwire.ResponseTopic, topic)
+		o.replies = true
+	}
+}
+
+// textOf is a header's value as a user property shows it. Tables, arrays and
+// decimals have no such form.
+func textOf(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case []byte:
+		return string(v), true
+	case bool:
+		return strconv.FormatBool(v), true
+	case float32:
+		return strconv.FormatFloat(float64(v), 'g', -1, 32), true
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64), true
+	case amqp.Timestamp:
+		return rfc3339(v), true
+	}
+	if n, ok := amqp.Int(v); ok {
+		return strconv.FormatInt(n, 10), true
+	}
+	return "", false
+}
+
+// rfc3339 is "" for a time that has no such form.
+func rfc3339(t amqp.Timestamp) string {
+	const year9999 = 253402300799
+	if t > year9999 {
+		return ""
+	}
+	return time.Unix(int64(t), 0).UTC().Format(time.RFC3339)
+}
+
+// remaining is the seconds that a message has left to live. forever means that
+// it has no expiry, or none that can be read; expired that its time is over.
+func (d *Door) remaining(m *amqp.Message) (seconds uint32, forever, expired bool) {
+	if !m.Props.Has(amqp.HasExpiration) {
+		return 0, true, false
+	}
+	ms, err := strconv.ParseUint(m.Props.Expiration(), 10, 63)
+	if err != nil || ms > 1000*expiryNever {
+		return 0, true, false
+	}
+	left := time.Duration(ms)*time.Millisecond - d.age(m.Stamp)
+	if left < 0 {
+		return 0, false, true
+	}
+	// Up, and never to 0: the client would drop what we just sent.
+	return max(1, uint32((left+time.Second-1)/time.Second)), false, false
+}
+
+// age is how long ago a message came. Time between boots counts when the clocks
+// of both can be trusted; else what this boot has lasted is all we know.
+func (d *Door) age(s amqp.Stamp) time.Duration {
+	now := amqp.Stamp{Boot: d.Broker.Boot(), At: d.Now()}
+	if s.Boot == now.Boot {
+		return time.Duration(now.At - s.At)
+	}
+	then, known := d.Broker.WallTime(s)
+	today, knownToday := d.Broker.WallTime(now)
+	if !known || !knownToday {
+		return time.Duration(now.At)
+	}
+	return today.Sub(then)
+}
+
+// publishedBy tells whether the client published the message itself, as far
+// as the message says so.
+func publishedBy(p amqp.Properties, client string) bool {
+	v, _ := p.Header(headerPublisher)
+	name, ok := v.(string)
+	return ok && name == client
+}
+
+func wasRetained(p amqp.Properties) bool {
+	v, _ := p.Header(headerRetain)
+	retain, _ := v.(bool)
+	return retain
+}

@@ -1,0 +1,260 @@
+package mqtt
+
+import (
+	"errors"
+	"time"
+
+	"leveret/amqp"
+	"leveret/amqp/broker"
+	"leveret/bridge/mqttwire"
+	"leveret/spool"
+)
+
+// publish takes a PUBLISH into the batch.
+func (c *conn) publish(packet mqttwire.Packet) error {
+	var p mqttwire.Publish
+	if err := p.Decode(packet.Flags, packet.Body, c.version); err != nil {
+		return err
+	}
+	if p.QoS > 1 {
+		return refusal(mqttwire.QoSNotSupported, "PUBLISH of QoS 2, at most 1 is taken")
+	}
+	t, err := c.incoming.resolve(&p, c.subs.Load())
+	if err != nil {
+		return err
+	}
+	if p.QoS == 1 {
+		if err := c.admit(); err != nil {
+			return err
+		}
+	}
+	c.door.counts.received[p.QoS].Add(1)
+	c.incoming.batch = append(c.incoming.batch, received{
+		topic: t, id: p.PacketID, retain: p.Retain, props: p.Props, payload: p.Payload,
+	})
+	if reason := c.acceptable(t, p.Props); reason.Failed() {
+		return c.refuseLast(reason)
+	}
+	if len(c.incoming.batch) >= batchMax {
+		return c.flush()
+	}
+	return nil
+}
+
+// admit keeps a client to ReceiveMax unanswered messages. MQTT 5 clients know
+// the limit (section 4.9); others are not read from until they got answers.
+func (c *conn) admit() error {
+	for !c.acks.admit(c.door.ReceiveMax) {
+		if c.version == mqttwire.V5 {
+			return refusal(mqttwire.ReceiveMaximumExceeded, "more than %d messages in flight", c.door.ReceiveMax)
+		}
+		if err := c.flush(); err != nil {
+			return err
+		}
+		if err := c.rest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// acceptable says what is wrong with a message before the core is asked.
+func (c *conn) acceptable(t *topic, props mqttwire.Properties) mqttwire.ReasonCode {
+	switch {
+	case t.ours:
+		return mqttwire.NotAuthorized
+	case len(props) > 0 && tooMuch(props):
+		return mqttwire.QuotaExceeded
+	}
+	return mqttwire.Success
+}
+
+// refuseLast takes the newest message out of the batch and refuses it, after
+// those before it.
+func (c *conn) refuseLast(reason mqttwire.ReasonCode) error {
+	in := &c.incoming
+	r := in.batch[len(in.batch)-1]
+	in.batch = in.batch[:len(in.batch)-1]
+	if err := c.flush(); err != nil {
+		return err
+	}
+	return c.reject(&r, reason)
+}
+
+// acknowledged takes a PUBACK. One for an identifier that is not in use is left
+// over from an older connection; some clients send them.
+func (c *conn) acknowledged(body []byte) error {
+	var ack mqttwire.Ack
+	if err := ack.Decode(mqttwire.TypePuback, body, c.version); err != nil {
+		return err
+	}
+	switch s := c.inflight.free(ack.PacketID); s {
+	case slotFree:
+	case slotRetained:
+		c.poke()
+	default:
+		outcome := broker.Accepted
+		if ack.Reason.Failed() {
+			outcome = broker.Rejected
+		}
+		c.incoming.settled = append(c.incoming.settled, broker.Settlement{Tag: uint64(s), Outcome: outcome})
+	}
+	return nil
+}
+
+// flush hands what was collected to the core.
+func (c *conn) flush() error {
+	in := &c.incoming
+	if len(in.settled) > 0 {
+		err := c.session.Settle(in.settled)
+		in.settled = in.settled[:0]
+		c.poke() // the window has room
+		if err != nil {
+			return err
+		}
+	}
+	if len(in.batch) == 0 {
+		return nil
+	}
+	defer in.done()
+	waiting, err := c.slowDown()
+	if err != nil {
+		return err
+	}
+	return c.hand(in.batch, c.messages(), waiting)
+}
+
+// hand publishes a batch, and answers or refuses each of its messages. waiting
+// is since when there is no room for it; zero if there is.
+func (c *conn) hand(batch []received, ps []broker.Publish, waiting time.Time) error {
+	for len(ps) > 0 {
+		n, err := c.session.Publish(c.door.Now(), ps)
+		c.answer(batch[:n], ps[:n])
+		batch, ps = batch[n:], ps[n:]
+		refused, ok := errors.AsType[*amqp.Error](err)
+		switch {
+		case err == nil:
+		case ok:
+			if err := c.reject(&batch[0], reasonOf(refused)); err != nil {
+				return err
+			}
+			batch, ps = batch[1:], ps[1:]
+		case errors.Is(err, spool.ErrFull):
+			if n > 0 || waiting.IsZero() {
+				waiting = time.Now()
+			}
+			if patience := c.patience(); patience > 0 && time.Since(waiting) >= patience {
+				return c.full(batch)
+			}
+			if err := c.awaitRoom(fullRetry); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// answer promises a PUBACK for each message of QoS 1.
+func (c *conn) answer(batch []received, ps []broker.Publish) {
+	c.acks.mu.Lock()
+	promised := false
+	for i := range ps {
+		if batch[i].id == 0 {
+			continue
+		}
+		promised = true
+		reason := mqttwire.Success
+		if c.version == mqttwire.V5 && !ps[i].Routed && !ps[i].Retain {
+			reason = mqttwire.NoMatchingSubscribers
+		}
+		c.acks.waiting.Push(ps[i].LSN, promise{id: batch[i].id, reason: reason})
+	}
+	c.acks.mu.Unlock()
+	if promised {
+		c.poke()
+	}
+}
+
+// reject refuses one message. Only a PUBACK of MQTT 5 can say so; before that
+// the one honest answer to a message that is not taken is to end the connection
+// (3.1.1, section 3.3.5). QoS 0 has no answer and is dropped.
+func (c *conn) reject(r *received, reason mqttwire.ReasonCode) error {
+	c.door.counts.rejected.Add(1)
+	switch {
+	case r.id == 0:
+	case c.version != mqttwire.V5:
+		return refusal(reason, "message with routing key %q was refused", r.topic.key)
+	default:
+		c.acks.push(0, promise{id: r.id, reason: reason})
+		c.poke()
+	}
+	return nil
+}
+
+// full: the spool has no room for the batch, and will not have for a while.
+func (c *conn) full(batch []received) error {
+	if c.version != mqttwire.V5 {
+		return refusal(mqttwire.QuotaExceeded, "spool is full, and the client's acknowledgements are behind its messages")
+	}
+	for i := range batch {
+		if err := c.reject(&batch[i], mqttwire.QuotaExceeded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// How long a client is not read from while the spool has no room. MQTT 5
+// clients can be told afterwards. Others wait as long as it takes, unless they
+// owe acknowledgements, which are what may make room.
+const (
+	patienceToTell = time.Second
+	patienceToOwe  = 10 * time.Second
+	// fullRetry is for a log that has room, but not for this message.
+	fullRetry = 250 * time.Millisecond
+)
+
+func (c *conn) patience() time.Duration {
+	switch {
+	case c.version == mqttwire.V5:
+		return patienceToTell
+	case c.inflight.busy():
+		return patienceToOwe
+	}
+	return 0
+}
+
+// slowDown keeps a publisher back while the log has more than it can write, and
+// says since when if that is still so.
+func (c *conn) slowDown() (waiting time.Time, err error) {
+	log := c.door.Broker.Log()
+	if log.Room() == nil {
+		return time.Time{}, nil
+	}
+	waiting = time.Now()
+	if err := c.awaitRoom(c.patience()); err != nil || log.Room() == nil {
+		return time.Time{}, err
+	}
+	return waiting, nil
+}
+
+// awaitRoom waits until the log may have room, for as long as limit if that is
+// not 0.
+func (c *conn) awaitRoom(limit time.Duration) error {
+	c.poke()
+	var over <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-c.door.Broker.Log().Room(): // nil, and never ready, when only this message does not fit
+	case <-over:
+	case <-c.ended:
+		return errEnded
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package mqtt
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"leveret/bridge/mqttwire"
+)
+
+func TestRetainHandling(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V5, "p")
+		p.publish("state/lamp", "on", 1, 1, retain)
+		p.publish("state/door", "shut", 0, 0, retain)
+		p.publish("$hidden", "x", 0, 0, retain)
+		p.publish("other", "x", 0, 0, retain)
+		p.publish("state/lamp", "live only", 0, 0)
+		p.expect("PUBACK 1")
+		c := s.joined(mqttwire.V5, "c")
+		c.subscribe(5, mqttwire.Subscription{Filter: "state/#", QoS: 1})
+		both := []string{
+			"SUBACK 1 1",
+			"PUBLISH state/door=shut q0 retain [subscription identifier 5]",
+			"PUBLISH state/lamp=on q1 #1 retain [subscription identifier 5]",
+		}
+		c.expect(both...)
+		c.puback(1)
+		c.subscribe(5, mqttwire.Subscription{Filter: "state/#", QoS: 1, RetainHandling: 1})
+		c.expect("SUBACK 1 1") // it was there before
+		c.subscribe(5, mqttwire.Subscription{Filter: "state/#", QoS: 1, RetainHandling: 2})
+		c.expect("SUBACK 1 1")
+		c.unsubscribe("state/#")
+		c.expect("UNSUBACK 2 0")
+		c.subscribe(5, mqttwire.Subscription{Filter: "state/#", QoS: 1, RetainHandling: 1})
+		both[2] = "PUBLISH state/lamp=on q1 #2 retain [subscription identifier 5]"
+		c.expect(both...)
+
+		all := s.joined(mqttwire.V311, "all")
+		all.subscribe(0, mqttwire.Subscription{Filter: "#"})
+		all.expect("SUBACK 1 0", "PUBLISH other=x q0 retain", "PUBLISH state/door=shut q0 retain", "PUBLISH state/lamp=on q0 retain")
+		exact := s.joined(mqttwire.V311, "exact")
+		exact.subscribe(0, mqttwire.Subscription{Filter: "$hidden"}, mqttwire.Subscription{Filter: "nothing"})
+		exact.expect("SUBACK 1 0 0", "PUBLISH $hidden=x q0 retain")
+	})
+}
+
+func TestEmptyRetainedMessageDeletes(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		live := s.joined(mqttwire.V5, "live")
+		live.subscribe(0, mqttwire.Subscription{Filter: "a", QoS: 1, RetainAsPublished: true})
+		p := s.joined(mqttwire.V311, "p")
+		p.publish("a", "1", 0, 0, retain)
+		p.publish("a", "", 0, 0, retain)
+		live.expect("SUBACK 1 1", "PUBLISH a=1 q0 retain", "PUBLISH a= q0 retain")
+		late := s.joined(mqttwire.V311, "late")
+		late.listens("a", 1)
+	})
+}
+
+func TestRetainFlagOfLiveMessages(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		plain := s.joined(mqttwire.V5, "plain")
+		plain.listens("a", 1)
+		as := s.joined(mqttwire.V5, "as")
+		as.subscribe(0, mqttwire.Subscription{Filter: "a", QoS: 1, RetainAsPublished: true})
+		as.expect("SUBACK 1 1")
+		p := s.joined(mqttwire.V311, "p")
+		p.publish("a", "1", 0, 0, retain)
+		p.publish("a", "2", 0, 0)
+		plain.expect("PUBLISH a=1 q0", "PUBLISH a=2 q0")
+		as.expect("PUBLISH a=1 q0 retain", "PUBLISH a=2 q0")
+	})
+}
+
+func TestRetainedSurvivesAPowerCut(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V5, "p")
+		p.publish("a/b", "1", 1, 1, retain, carrying(func(w *mqttwire.PropertyWriter) { w.User("k", "v") }), retain)
+		p.expect("PUBACK 1")
+		s.cutPower(nil)
+		c := s.joined(mqttwire.V5, "c")
+		c.subscribe(0, mqttwire.Subscription{Filter: "a/+", QoS: 1})
+		c.expect("SUBACK 1 1", "PUBLISH a/b=1 q1 #1 retain [k: v]")
+	})
+}
+
+func TestRetainedMessageExpires(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V5, "p")
+		p.publish("a", "1", 0, 0, carrying(func(w *mqttwire.PropertyWriter) { w.Number(mqttwire.MessageExpiry, 10) }), retain)
+		p.expect()
+		time.Sleep(3500 * time.Millisecond)
+		c := s.joined(mqttwire.V5, "c")
+		c.subscribe(0, mqttwire.Subscription{Filter: "a", QoS: 1})
+		c.expect("SUBACK 1 1", "PUBLISH a=1 q0 retain [message expiry interval 7]")
+		time.Sleep(7 * time.Second)
+		c.subscribe(0, mqttwire.Subscription{Filter: "a", QoS: 1})
+		c.expect("SUBACK 1 1")
+	})
+}
+
+// Retained messages of QoS 1 come as the client acknowledges them, and none
+// that was replaced meanwhile comes after its successor.
+func TestRetainedMessagesKeepToTheWindow(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V5, "p")
+		for i := range uint16(5) {
+			p.publish(fmt.Sprintf("a/%d", i), "old", 1, i+1, retain)
+		}
+		p.got()
+		c := s.joined(mqttwire.V5, "c", with(mqttwire.ReceiveMaximum, 2))
+		c.subscribe(0, mqttwire.Subscription{Filter: "a/#", QoS: 1})
+		c.expect("SUBACK 1 1", "PUBLISH a/0=old q1 #1 retain", "PUBLISH a/1=old q1 #2 retain")
+		p.publish("a/3", "new", 1, 1, retain)
+		p.publish("a/3", "unconfirmed", 0, 0)
+		p.expect("PUBACK 1")
+		c.expect("PUBLISH a/3=unconfirmed q0") // has no part in the window
+		c.puback(1)
+		c.expect("PUBLISH a/2=old q1 #1 retain")
+		c.puback(2)
+		c.expect("PUBLISH a/4=old q1 #2 retain")
+		c.puback(1)
+		c.expect("PUBLISH a/3=new q1 #1")
+		c.puback(2, 1)
+		c.expect()
+	})
+}

@@ -1,0 +1,172 @@
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"leveret/amqp"
+	"leveret/amqp/broker"
+	"leveret/bridge/mqttwire"
+	"leveret/spool"
+)
+
+// session is a client's session as the core has it.
+type session struct {
+	*broker.Session
+	queue    string
+	durable  bool             // the queue outlives the connection, unless it is deleted
+	consumer *broker.Consumer // nil as long as there is no queue
+}
+
+// queuePrefix is what the queues of sessions start with.
+const queuePrefix = "mqtt."
+
+// heldMax is how many messages a consumer gets beyond the client's window: so
+// QoS 0 messages, which have no part in that window, can pass some of QoS 1
+// that have to wait.
+const heldMax = 32
+
+// sessionAccess lets a client's connection do anything to its own session, and
+// asks the user's rights for all else.
+type sessionAccess struct {
+	queue, exchange string
+	user            broker.Access
+}
+
+func (a *sessionAccess) Allows(action broker.Action, resource string) bool {
+	return resource == a.queue && resource != a.exchange || a.user.Allows(action, resource)
+}
+
+// open makes the client's session or takes the old one up. The LSN covers what
+// CONNACK says of it.
+func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error) {
+	c.session.queue = queuePrefix + c.client
+	if err := c.join(); err != nil {
+		return false, 0, err
+	}
+	c.session.Session = c.core.Open()
+	_, err = c.core.CheckQueue(c.session.queue)
+	if e, ok := errors.AsType[*amqp.Error](err); err != nil && !(ok && e.Code == amqp.NotFound) {
+		return false, 0, err
+	}
+	present = err == nil
+	if present && m.CleanStart {
+		present = false
+		if _, lsn, err = c.core.DeleteQueue(c.session.queue, false, false); err != nil {
+			return false, 0, err
+		}
+	}
+	if present {
+		if err := c.resume(); err != nil {
+			return false, 0, err
+		}
+	}
+	c.keepFor(c.wishedExpiry(m))
+	if !present && c.kept {
+		spec := broker.QueueSpec{Name: c.session.queue, Durable: true}
+		if _, lsn, err = c.core.DeclareQueue(spec); err != nil {
+			return false, 0, err
+		}
+	}
+	if c.session.durable = present || c.kept; c.session.durable {
+		if err := c.consume(); err != nil {
+			return false, 0, err
+		}
+		lsn = max(lsn, c.recordExpiry())
+	}
+	return present, lsn, nil
+}
+
+// join connects to the core.
+func (c *conn) join() error {
+	who := broker.Identity{
+		User:     c.user,
+		Client:   c.client,
+		Peer:     c.socket.RemoteAddr().String(),
+		Protocol: "MQTT " + c.version.String(),
+	}
+	if c.access != nil {
+		who.Access = &sessionAccess{queue: c.session.queue, exchange: c.door.Exchange, user: c.access}
+	}
+	core, err := c.door.Broker.Connect(c.door.VHost, who, c.poke)
+	if err != nil {
+		return fmt.Errorf("connect the client to the broker: %w", err)
+	}
+	c.core = core
+	return nil
+}
+
+// resume takes the subscriptions of a session over. Another user may come with
+// the client id of a session that was made by one who may do more.
+func (c *conn) resume() error {
+	bindings, err := c.core.Bindings(c.session.queue)
+	if err != nil {
+		return err
+	}
+	subs := new(subscriptions)
+	for _, b := range bindings {
+		if s, ok := subscriptionOf(b); ok && b.Source == c.door.Exchange {
+			subs.list = append(subs.list, s)
+		}
+		if seconds, ok := expiryOf(b); ok {
+			c.recorded = seconds
+		}
+	}
+	if len(subs.list) > 0 && c.access != nil && !c.access.Allows(broker.Read, c.door.Exchange) {
+		return refusal(mqttwire.NotAuthorized, "the session has subscriptions that user %q may not have", c.user)
+	}
+	c.subs.Store(subs)
+	return nil
+}
+
+// consume begins to take messages from the session's queue; they flow when the
+// consumer is started.
+func (c *conn) consume() (err error) {
+	c.session.consumer, err = c.session.Consume(c.session.queue, broker.ConsumerSpec{
+		Tag:      "session",
+		Prefetch: c.window + heldMax,
+	})
+	return err
+}
+
+// expiryNever is the session expiry that means for ever (5.0, section
+// 3.1.2.11.2).
+const expiryNever = math.MaxUint32
+
+// wishedExpiry is how long the client wants its session to be kept. Before
+// MQTT 5 that is either not at all or for ever.
+func (c *conn) wishedExpiry(m *mqttwire.Connect) uint32 {
+	if m.Version == mqttwire.V5 {
+		seconds, _ := m.Props.Uint32(mqttwire.SessionExpiry)
+		return seconds
+	}
+	if m.CleanStart {
+		return 0
+	}
+	return expiryNever
+}
+
+// keepFor sets how long the session outlives its connection.
+func (c *conn) keepFor(seconds uint32) {
+	if limit := c.door.SessionExpiryMax; limit > 0 && time.Duration(seconds)*time.Second > limit {
+		seconds = uint32(limit / time.Second)
+		c.expiryCut = true
+	}
+	c.kept, c.expiry = seconds > 0, seconds
+}
+
+// leaveSession is for a session whose connection has ended: it waits for the
+// client, or goes. An exclusive queue went with the connection.
+func (c *conn) leaveSession() {
+	switch {
+	case !c.session.durable:
+	case c.kept:
+		c.recordExpiry()
+	default:
+		if _, _, err := c.door.keeper.DeleteQueue(c.session.queue, false, false); err != nil {
+			c.log.Error("mqtt session cannot be ended", "err", err)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package mqtt
+
+import (
+	"slices"
+
+	"leveret/amqp"
+	"leveret/amqp/broker"
+	"leveret/bridge"
+	"leveret/bridge/mqttwire"
+)
+
+// subscription is a topic filter with what was granted for it.
+type subscription struct {
+	filter            string
+	qos               byte
+	noLocal           bool
+	retainAsPublished bool
+	id                uint32 // subscription identifier; 0 is none
+}
+
+// Arguments of the binding that a subscription is. Absent ones are zero.
+const (
+	argFilter            = "x-mqtt-filter"
+	argQoS               = "x-mqtt-qos"
+	argNoLocal           = "x-mqtt-no-local"
+	argRetainAsPublished = "x-mqtt-retain-as-published"
+	argSubscriptionID    = "x-mqtt-subscription-id"
+)
+
+func (s *subscription) key() string { return bridge.PatternFromFilter(s.filter) }
+
+// args is what rides on the binding. Copies for a subscription of QoS 0 alone
+// are kept out of the spool.
+func (s *subscription) args() amqp.Table {
+	t := amqp.Table{{Key: argFilter, Value: s.filter}, {Key: argQoS, Value: int32(s.qos)}}
+	if s.noLocal {
+		t = append(t, amqp.Field{Key: argNoLocal, Value: true})
+	}
+	if s.retainAsPublished {
+		t = append(t, amqp.Field{Key: argRetainAsPublished, Value: true})
+	}
+	if s.id != 0 {
+		t = append(t, amqp.Field{Key: argSubscriptionID, Value: int64(s.id)})
+	}
+	if s.qos == 0 {
+		t = append(t, amqp.Field{Key: broker.ArgTransient, Value: true})
+	}
+	return t
+}
+
+// subscriptionOf reads a binding back. Not ok means that it is none of ours:
+// AMQP clients may bind the queue, too.
+func subscriptionOf(b broker.Binding) (s subscription, ok bool) {
+	filter, _ := b.Args.Get(argFilter)
+	qos, _ := b.Args.Get(argQoS)
+	noLocal, _ := b.Args.Get(argNoLocal)
+	asPublished, _ := b.Args.Get(argRetainAsPublished)
+	id, _ := b.Args.Get(argSubscriptionID)
+	s.filter, ok = filter.(string)
+	level, isInt := amqp.Int(qos)
+	number, _ := amqp.Int(id)
+	s.qos, s.id = byte(level&1), uint32(number)
+	s.noLocal, _ = noLocal.(bool)
+	s.retainAsPublished, _ = asPublished.(bool)
+	return s, ok && isInt && mqttwire.ValidFilter(s.filter) && b.Key == s.key()
+}
+
+// subscriptions is all of a session. It is never changed: the reader makes a
+// new one and both goroutines go on with it.
+type subscriptions struct {
+	list []subscription
+}
+
+func (ss *subscriptions) find(filter string) *subscription {
+	for i := range ss.list {
+		if ss.list[i].filter == filter {
+			return &ss.list[i]
+		}
+	}
+	return nil
+}
+
+// with is a copy that has s, in place of one with the same filter.
+func (ss *subscriptions) with(s subscription) *subscriptions {
+	fresh := &subscriptions{list: make([]subscription, 0, len(ss.list)+1)}
+	replaced := false
+	for _, old := range ss.list {
+		if old.filter == s.filter {
+			old, replaced = s, true
+		}
+		fresh.list = append(fresh.list, old)
+	}
+	if !replaced {
+		fresh.list = append(fresh.list, s)
+	}
+	return fresh
+}
+
+// without is a copy that does not have the filter.
+func (ss *subscriptions) without(filter string) *subscriptions {
+	return &subscriptions{list: slices.DeleteFunc(slices.Clone(ss.list), func(s subscription) bool { return s.filter == filter })}
+}
+
+// echoes reports whether a message to the topic would come back to this session
+// over a subscription without echo only, so that its origin must be known.
+func (ss *subscriptions) echoes(topic string) bool {
+	for i := range ss.list {
+		if s := &ss.list[i]; s.noLocal && mqttwire.MatchFilter(s.filter, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// grant is how a message leaves that matched some subscriptions.
+type grant struct {
+	subscriptions     int // that matched
+	qos               byte
+	retainAsPublished bool
+	ids               []uint32
+}
+
+func (g *grant) add(s *subscription) {
+	g.subscriptions++
+	g.qos = max(g.qos, s.qos)
+	g.retainAsPublished = g.retainAsPublished || s.retainAsPublished
+	if s.id != 0 {
+		g.ids = append(g.ids, s.id)
+	}
+}
+
+// address is what is known of a routing key: its topic, and what the
+// subscriptions grant to messages of others and to the client's own.
+type address struct {
+	topic       string
+	valid       bool // the key is a topic
+	others, own grant
+}
+
+func (ss *subscriptions) address(key string) *address {
+	a := &address{topic: bridge.TopicFromKey(key)}
+	a.valid = mqttwire.ValidTopic(a.topic)
+	for i := range ss.list {
+		s := &ss.list[i]
+		if !mqttwire.MatchFilter(s.filter, a.topic) {
+			continue
+		}
+		a.others.add(s)
+		if !s.noLocal {
+			a.own.add(s)
+		}
+	}
+	return a
+}
+
+// addressesMax bounds the addresses that a connection remembers.
+const addressesMax = 256
+
+// addresses remembers the routing keys of the last messages, as long as the
+// subscriptions are the same. It is the writer's.
+type addresses struct {
+	of    *subscriptions
+	byKey map[string]*address
+}
+
+func (as *addresses) find(subs *subscriptions, key string) *address {
+	if as.of != subs || len(as.byKey) >= addressesMax {
+		as.of, as.byKey = subs, nil
+	}
+	if a := as.byKey[key]; a != nil {
+		return a
+	}
+	if as.byKey == nil {
+		as.byKey = make(map[string]*address)
+	}
+	a := subs.address(key)
+	as.byKey[key] = a
+	return a
+}

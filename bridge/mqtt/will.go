@@ -1,0 +1,53 @@
+package mqtt
+
+import (
+	"leveret/amqp"
+	"leveret/amqp/broker"
+	"leveret/bridge"
+	"leveret/bridge/mqttwire"
+)
+
+// setWill keeps the message that is sent when the client does not take its
+// leave. CONNECT's size bounds it. A QoS of 2 is one of 1 here; MQTT 5 clients
+// that ask for it have been refused.
+func (c *conn) setWill(m *mqttwire.Connect) error {
+	if !m.HasWill {
+		return nil
+	}
+	t, err := c.incoming.topicOf([]byte(m.Will.Topic), new(subscriptions))
+	if err != nil {
+		return err
+	}
+	defer c.incoming.forget() // the session's subscriptions are not known yet
+	if reason := c.acceptable(t, m.Will.Props); reason.Failed() {
+		return refusal(reason, "will to topic %q", m.Will.Topic)
+	}
+	c.will = &broker.Publish{
+		Msg: &amqp.Message{
+			Exchange: c.door.Exchange,
+			Key:      t.key,
+			Props:    propertiesOf(m.Will.Props, min(m.Will.QoS, 1), m.Will.Retain, ""),
+			Body:     append([]byte(nil), m.Will.Payload...),
+		},
+		Retain: m.Will.Retain,
+	}
+	return nil
+}
+
+// sendWill publishes the will with the client's own rights. Nobody waits for
+// it: a will that the spool has no room for is lost, and counted.
+func (c *conn) sendWill() {
+	if c.will == nil {
+		return
+	}
+	m := c.will.Msg
+	if c.subs.Load().echoes(bridge.TopicFromKey(m.Key)) {
+		list := m.Props.List()
+		list.Headers = list.Headers.With(headerPublisher, c.client)
+		m.Props = list.Encode()
+	}
+	if _, err := c.session.Publish(c.door.Now(), []broker.Publish{*c.will}); err != nil {
+		c.door.counts.willsLost.Add(1)
+		c.log.Warn("will of the mqtt client cannot be published", "err", err)
+	}
+}

@@ -1,0 +1,74 @@
+package mqtt
+
+import (
+	"testing"
+	"time"
+
+	"leveret/bridge/mqttwire"
+)
+
+func TestWill(t *testing.T) {
+	disconnect := func(reason mqttwire.ReasonCode) func(*stage, *client) {
+		return func(s *stage, c *client) {
+			c.must(mqttwire.AppendDisconnect(nil, c.version, &mqttwire.Disconnect{Reason: reason}))
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		v    mqttwire.Version
+		end  func(*stage, *client)
+		sent bool
+	}{
+		{"clean disconnect", mqttwire.V311, disconnect(0), false},
+		{"clean disconnect", mqttwire.V5, disconnect(0), false},
+		{"disconnect with will", mqttwire.V5, disconnect(mqttwire.DisconnectWithWill), true},
+		{"disconnect with an error", mqttwire.V5, disconnect(mqttwire.UnspecifiedError), true},
+		{"lost connection", mqttwire.V311, func(_ *stage, c *client) { c.drop() }, true},
+		{"keep alive", mqttwire.V5, func(*stage, *client) { time.Sleep(16 * time.Second) }, true},
+		{"protocol error", mqttwire.V311, func(_ *stage, c *client) { c.send([]byte{0xF0, 0}) }, true},
+		{"half a disconnect", mqttwire.V5, func(_ *stage, c *client) { c.send([]byte{0xE0}); c.drop() }, true},
+		{"taken over", mqttwire.V311, func(s *stage, c *client) { s.joined(mqttwire.V311, "c") }, true},
+	} {
+		t.Run(tc.v.String()+" "+tc.name, func(t *testing.T) {
+			onStage(t, nil, func(s *stage) {
+				watcher := s.joined(mqttwire.V311, "watcher")
+				watcher.listens("#", 1)
+				c := s.joined(tc.v, "c", keepAlive(10), willTo("gone/c", "bye", false))
+				tc.end(s, c)
+				if tc.sent {
+					watcher.expect("PUBLISH gone/c=bye q1 #1")
+				} else {
+					watcher.expect()
+				}
+			})
+		})
+	}
+}
+
+func TestWillHasItsPropertiesAndIsRetained(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		c := s.joined(mqttwire.V5, "c", willTo("gone/c", "", false), func(m *mqttwire.Connect) {
+			m.Will = mqttwire.Will{Retain: true, Topic: "state/c", Payload: []byte("off"), Props: props(func(w *mqttwire.PropertyWriter) {
+				w.Number(mqttwire.WillDelay, 5)
+				w.Text(mqttwire.ContentType, "text/plain")
+				w.User("why", "lost")
+			})}
+		})
+		c.drop()
+		late := s.joined(mqttwire.V5, "late")
+		late.subscribe(0, mqttwire.Subscription{Filter: "state/+", QoS: 1})
+		late.expect("SUBACK 1 1", "PUBLISH state/c=off q0 retain [content type text/plain] [why: lost]")
+	})
+}
+
+func TestWillNeedsTheRightToPublish(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		watcher := s.joined(mqttwire.V311, "watcher")
+		watcher.listens("#", 1)
+		s.joined(mqttwire.V311, "c", login("reader", ""), willTo("gone/c", "bye", false)).drop()
+		watcher.expect()
+		if n := s.door.Stats().WillsLost; n != 1 {
+			t.Errorf("%d wills were lost, want 1", n)
+		}
+	})
+}
