@@ -1,6 +1,7 @@
 // Package bridge is what the doors of the sensor protocols and the remote
 // connections have in common: how an MQTT topic is spelled as an AMQP routing
-// key and back, and how long to wait before a lost link is dialled again.
+// key and back, how long to wait before a lost link is dialled again, and what
+// a shovel asks of the two ends that it joins (source.go, target.go).
 //
 // Topics and keys are two spellings of one address, a path of levels. MQTT
 // joins the levels with a slash and AMQP with a dot, and either may use the

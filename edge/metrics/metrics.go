@@ -9,8 +9,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-
-	vm "github.com/VictoriaMetrics/metrics"
 )
 
 // Writer writes families of samples.
@@ -59,6 +57,3 @@ func (l Labels) String() string {
 }
 
 var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
-// Process writes the runtime's and the process's own metrics.
-func (w *Writer) Process() { vm.WriteProcessMetrics(w.w) }

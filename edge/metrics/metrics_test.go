@@ -23,3 +23,13 @@ leveret_spool_commits_total 1.099511627776e+12
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 }
+
+func TestProcess(t *testing.T) {
+	var b strings.Builder
+	To(&b).Process()
+	for _, name := range []string{"go_goroutines ", "go_memstats_sys_bytes ", "process_resident_memory_bytes ", "process_cpu_seconds_total ", "process_open_fds "} {
+		if !strings.Contains(b.String(), "\n"+name) {
+			t.Errorf("no %sin\n%s", name, b.String())
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package amqp091
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHostileWhileOpening: whatever listens at the address, Dial answers in
+// its time, with an error that does not hold our password.
+func TestHostileWhileOpening(t *testing.T) {
+	tests := []struct {
+		name   string
+		script func(*peer)
+		want   string
+	}{
+		{"never answers", func(p *peer) { _, _ = io.Copy(io.Discard, p.r) }, "no answer in time"},
+		{"closes at once", func(*peer) {}, ""},
+		{"speaks HTTP", func(p *peer) { _, _ = io.WriteString(p, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "not AMQP 0-9-1"},
+		{"speaks another AMQP", func(p *peer) { _, _ = io.WriteString(p, "AMQP\x00\x01\x00\x00") }, "not AMQP 0-9-1"},
+		{"starts with a huge frame", func(p *peer) { _, _ = p.Write([]byte{1, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0}) }, "frame of type 1"},
+		{"refuses the login silently", func(p *peer) { _ = p.greet() }, "username or password not allowed"},
+		{"refuses the login and repeats it", func(p *peer) {
+			if p.greet() == nil {
+				p.send(frameMethod, 0, method(10, 50, uint16(403), "ACCESS_REFUSED - not "+secret, uint16(0), uint16(0)))
+			}
+		}, "403 ACCESS_REFUSED - not ***"},
+		{"never tunes", func(p *peer) {
+			if p.greet() == nil {
+				_, _ = io.Copy(io.Discard, p.r)
+			}
+		}, "no answer in time"},
+		{"asks for more than a login", func(p *peer) {
+			if p.greet() == nil {
+				p.send(frameMethod, 0, method(10, 20, []byte("challenge")))
+			}
+		}, ""},
+		{"refuses the vhost", func(p *peer) {
+			if p.greet() != nil {
+				return
+			}
+			p.send(frameMethod, 0, method(10, 30, uint16(0), uint32(1), uint16(0)))
+			if _, err := p.expect(10, 40); err == nil {
+				p.send(frameMethod, 0, method(10, 50, uint16(530), "NOT_ALLOWED - vhost site not found", uint16(10), uint16(40)))
+			}
+		}, "530 NOT_ALLOWED - vhost site not found"},
+		{"never opens the channel", func(p *peer) {
+			if p.greet() != nil {
+				return
+			}
+			p.send(frameMethod, 0, method(10, 30, uint16(0), uint32(0), uint16(0)))
+			if _, err := p.expect(10, 40); err == nil {
+				p.send(frameMethod, 0, method(10, 41, ""))
+				_, _ = io.Copy(io.Discard, p.r)
+			}
+		}, "no answer in time"},
+		{"knows no confirms", func(p *peer) {
+			if p.greet() != nil {
+				return
+			}
+			p.send(frameMethod, 0, method(10, 30, uint16(0), uint32(0), uint16(0)))
+			_, _ = p.expect(10, 40)
+			p.send(frameMethod, 0, method(10, 41, ""))
+			_, _ = p.expect(20, 10)
+			p.send(frameMethod, 1, method(20, 11, []byte(nil)))
+			_, _ = p.expect(85, 10)
+			p.send(frameMethod, 0, method(10, 50, uint16(540), "NOT_IMPLEMENTED", uint16(85), uint16(10)))
+			_, _ = p.expect(10, 51)
+		}, "540 NOT_IMPLEMENTED"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			target, l, err := dial(t, Options{DialTimeout: 700 * time.Millisecond}, tt.script)
+			if err == nil {
+				t.Fatalf("Dial = %v", l)
+			}
+			if !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), target.String()) {
+				t.Errorf("Dial = %v, want ... %s", err, tt.want)
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("Dial = %v", err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("Dial took %v", took)
+			}
+		})
+	}
+}
+
+func TestAFrameMaxOfOneStillCarriesMessages(t *testing.T) {
+	got := make(chan published, 1)
+	_, l, err := dial(t, Options{}, func(p *peer) {
+		if p.open(1) != nil {
+			return
+		}
+		if m, err := p.receive(); err == nil {
+			got <- m
+			p.ack(1, 0)
+			p.goodbye()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Repeat("x", 10_000)
+	send(t, l, message("k", body))
+	answers(t, l, 1)
+	if m := <-got; string(m.body) != body || !m.mandatory || m.exchange != "up" || m.key != "k" {
+		t.Errorf("%d octets came, mandatory %v, to %q with %q", len(m.body), m.mandatory, m.exchange, m.key)
+	}
+}
+
+func TestDialEndsWithItsContext(t *testing.T) {
+	address := listen(t, func(p *peer) { _, _ = io.Copy(io.Discard, p.r) })
+	target, err := New(Options{URL: "amqp://" + address, Exchange: "up"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	began := time.Now()
+	if _, err := target.Dial(ctx, 1); err == nil || !strings.Contains(err.Error(), "canceled") {
+		t.Errorf("Dial = %v", err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("Dial took %v after its context had ended", took)
+	}
+}
+
+func TestTLSIsVerified(t *testing.T) {
+	server := httptest.NewTLSServer(nil) // for its certificate
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	address := listen(t, func(p *peer) {
+		c := tls.Server(p.Conn, &tls.Config{Certificates: server.TLS.Certificates})
+		s := &peer{Conn: c, r: bufio.NewReader(c)}
+		if s.open(0) == nil {
+			s.goodbye()
+		}
+	})
+	tests := []struct {
+		name   string
+		config *tls.Config
+		ok     bool
+	}{
+		{"system roots", nil, false},
+		{"our roots", &tls.Config{RootCAs: roots}, true},
+		{"our roots, another name", &tls.Config{RootCAs: roots, ServerName: "elsewhere.invalid"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			target, err := New(Options{URL: "amqps://gw:" + secret + "@" + address, Exchange: "up", TLS: tt.config})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := target.Dial(context.Background(), 1)
+			if (err == nil) != tt.ok {
+				t.Errorf("Dial = %v", err)
+			}
+			if err == nil {
+				l.Close()
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	long := strings.Repeat("k", 256)
+	tests := []struct {
+		name string
+		o    Options
+	}{
+		{"no url", Options{Exchange: "x"}},
+		{"another scheme", Options{URL: "http://u:" + secret + "@h/", Exchange: "x"}},
+		{"an unescaped slash in the password", Options{URL: "amqp://u:" + secret + "/x@h/", Exchange: "x"}},
+		{"an unescaped hash", Options{URL: "amqp://u:" + secret + "#x@h/", Exchange: "x"}},
+		{"a space", Options{URL: "amqp://u:" + secret + " x@h/", Exchange: "x"}},
+		{"a query", Options{URL: "amqp://u:" + secret + "@h/?heartbeat=0", Exchange: "x"}},
+		{"a port out of range", Options{URL: "amqp://u:" + secret + "@h:99999/", Exchange: "x"}},
+		{"no verification", Options{URL: "amqps://h", Exchange: "x", TLS: &tls.Config{InsecureSkipVerify: true}}},
+		{"a long exchange", Options{URL: "amqp://h", Exchange: long}},
+		{"a long key", Options{URL: "amqp://h", Key: long}},
+		{"neither exchange nor key", Options{URL: "amqp://h"}},
+	}
+	for _, tt := range tests {
+		if _, err := New(tt.o); err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: New = %v", tt.name, err)
+		}
+	}
+}
+
+func TestURLs(t *testing.T) {
+	tests := []struct{ url, shown, address, vhost, user string }{
+		{"amqp://h", "amqp://h:5672/%2F", "h:5672", "/", "guest"},
+		{"amqps://u:p%40%2F@h", "amqps://u@h:5671/%2F", "h:5671", "/", "u"},
+		{"amqp://u:" + secret + "@[::1]:7000/a%2Fb", "amqp://u@[::1]:7000/a%2Fb", "[::1]:7000", "a/b", "u"},
+	}
+	for _, tt := range tests {
+		r, err := parseURL(tt.url)
+		if err != nil || r.String() != tt.shown || r.address() != tt.address || r.Vhost != tt.vhost || r.Username != tt.user {
+			t.Errorf("parseURL(%q) = %v, %v, %q, %q, %q", tt.url, err, r, r.address(), r.Vhost, r.Username)
+		}
+	}
+}
+
+func TestDialErrorNamesTheTarget(t *testing.T) {
+	target, err := New(Options{
+		URL: "amqp://gw:" + secret + "@cloud.example", Exchange: "up",
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, errors.New("network is unreachable")
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "connect to amqp://gw@cloud.example:5672/%2F: network is unreachable"
+	if _, err := target.Dial(context.Background(), 1); err == nil || err.Error() != want {
+		t.Errorf("Dial = %v, want %s", err, want)
+	}
+}
