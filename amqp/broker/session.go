@@ -32,6 +32,7 @@ type unacked struct {
 	lane     *lane     // nil: settled
 	consumer *Consumer // nil: came by Get
 	entry    entry
+	promised bool // a transaction will settle it, see Tx
 }
 
 // Conn is the connection that the session belongs to.

@@ -21,7 +21,8 @@
 // that come faster than the disk, or whose messages no longer fit, are not read
 // from until there is room.
 //
-// Transactions are refused, and the package does not listen: see package front.
+// A transaction is the core's (see [broker.Tx]); its commit-ok is a promise like
+// the others. The package does not listen: see package front.
 package server091
 
 import (
