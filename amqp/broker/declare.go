@@ -118,6 +118,10 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if isReplyName(spec.Name) {
+		info, err := v.checkReplyLocked(spec.Name)
+		return info, 0, err
+	}
 	made := spec.Name == ""
 	if made {
 		spec.Name = newName("amq.gen-")
@@ -137,12 +141,21 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			return QueueInfo{}, 0, err
 		}
 	}
-	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
+		return QueueInfo{}, 0, err
+	}
+	q, err := v.makeQueueLocked(c, spec)
 	if err != nil {
 		return QueueInfo{}, 0, err
 	}
-	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
-		return QueueInfo{}, 0, err
+	return q.info(), v.finishLocked(), nil
+}
+
+// makeQueueLocked makes a queue that is not there yet.
+func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
+	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	if err != nil {
+		return nil, err
 	}
 	q := v.newQueueLocked(v.b.ids.next(args.lanes(), &v.batch), spec, args)
 	q.lastUsed = v.b.now()
@@ -156,7 +169,7 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			Key: definitionKey(kindQueue, v.name, spec.Name), Value: encodeQueue(v.name, q.id, spec),
 		})
 	}
-	return q.info(), v.finishLocked(), nil
+	return q, nil
 }
 
 func (q *queue) info() QueueInfo {
@@ -168,6 +181,9 @@ func (c *Conn) CheckQueue(name string) (QueueInfo, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if isReplyName(name) {
+		return v.checkReplyLocked(name)
+	}
 	q, err := v.queueLocked(c, name)
 	if err != nil {
 		return QueueInfo{}, err

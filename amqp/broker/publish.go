@@ -81,6 +81,9 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if err == nil {
 		err = v.checkMessage(s, p.Msg)
 	}
+	if err == nil {
+		err = v.addressLocked(s, p)
+	}
 	if err != nil {
 		return err
 	}

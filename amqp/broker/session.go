@@ -18,6 +18,7 @@ type Session struct {
 	unackedBytes int
 	prefetch     int // for all consumers together; 0 is no limit
 	closed       bool
+	answers      *queue // of its consumer of answers, see ReplyTo
 
 	// The exchange published to last, so that a run of messages to one exchange
 	// asks once.

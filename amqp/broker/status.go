@@ -83,6 +83,9 @@ func (v *VHost) addTo(st *Status) {
 	}
 	for _, q := range v.queues {
 		st.Consumers += len(q.consumers)
+		if q.isReply() {
+			continue // nobody declared it
+		}
 		st.Queues = append(st.Queues, q.status())
 	}
 }

@@ -172,6 +172,23 @@ var conversations = []conversation{
 	{"nack of what a full queue refuses", steps(&wire091.ConfirmSelect{NoWait: true}, rejecting, publish(1, "", "q", "a"), publish(1, "", "q", "b"), publish(1, "", "", "c")),
 		declared + "1 basic.ack 1 false\n1 basic.nack 2 false false\n1 basic.ack 3 false"},
 
+	// direct reply-to
+	{"reply consumer", steps(&wire091.BasicConsume{Queue: broker.ReplyTo, ConsumerTag: "c", NoAck: true}, &wire091.BasicCancel{ConsumerTag: "c"}), "1 basic.consume-ok c\n1 basic.cancel-ok c"},
+	{"reply consumer that acknowledges", steps(consume(broker.ReplyTo, "c")), "1 channel.close 406 60,20 PRECONDITION_FAILED - reply consumer cannot acknowledge"},
+	{"second reply consumer", steps(&wire091.BasicConsume{Queue: broker.ReplyTo, ConsumerTag: "c", NoAck: true}, &wire091.BasicConsume{Queue: broker.ReplyTo, ConsumerTag: "d", NoAck: true}),
+		"1 basic.consume-ok c\n1 channel.close 406 60,20 PRECONDITION_FAILED - reply consumer already set"},
+	{"reply-to without a consumer", steps(publishWith(1, &wire091.BasicPublish{}, amqp.PropertyList{ReplyTo: broker.ReplyTo}, "m")),
+		"1 channel.close 406 60,40 PRECONDITION_FAILED - fast reply consumer does not exist"},
+	{"reply-to without a consumer in a tx", steps(&wire091.TxSelect{}, publishWith(1, &wire091.BasicPublish{}, amqp.PropertyList{ReplyTo: broker.ReplyTo}, "m")),
+		"1 tx.select-ok\n1 channel.close 406 60,40 PRECONDITION_FAILED - fast reply consumer does not exist"},
+	{"reply-to of the publisher's own", steps(publishWith(1, &wire091.BasicPublish{}, amqp.PropertyList{ReplyTo: "mine"}, "m"), &wire091.BasicQos{}), "1 basic.qos-ok"},
+	{"passive declaration of reply-to", steps(&wire091.QueueDeclare{Queue: broker.ReplyTo, Passive: true}), "1 queue.declare-ok amq.rabbitmq.reply-to 0 1"},
+	{"passive declaration of a reply name that is gone", steps(&wire091.QueueDeclare{Queue: "amq.rabbitmq.reply-to.x", Passive: true}),
+		"1 channel.close 404 50,10 NOT_FOUND - no queue 'amq.rabbitmq.reply-to.x' in vhost '/'"},
+	{"answer to nobody", steps(publishWith(1, &wire091.BasicPublish{RoutingKey: "amq.rabbitmq.reply-to.x", Mandatory: true}, amqp.PropertyList{}, "m")),
+		"1 basic.return 312 NO_ROUTE  amq.rabbitmq.reply-to.x\n1 header 1\n1 body m"},
+	{"get from reply-to", steps(&wire091.BasicGet{Queue: broker.ReplyTo}), "1 channel.close 404 60,70 NOT_FOUND - no queue 'amq.rabbitmq.reply-to' in vhost '/'"},
+
 	// tx
 	{"commit without select", steps(&wire091.TxCommit{}), "1 channel.close 406 90,20 PRECONDITION_FAILED - channel is not transactional"},
 	{"rollback without select", steps(&wire091.TxRollback{}), "1 channel.close 406 90,30 PRECONDITION_FAILED - channel is not transactional"},

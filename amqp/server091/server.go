@@ -218,6 +218,7 @@ func serverProperties(o Options) amqp.Table {
 	for _, name := range []string{
 		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
 		"connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos",
+		"direct_reply_to",
 	} {
 		capabilities = append(capabilities, amqp.Field{Key: name, Value: true})
 	}
