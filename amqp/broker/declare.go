@@ -153,7 +153,11 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 
 // makeQueueLocked makes a queue that is not there yet.
 func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
-	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	thing := v.named("queue", spec.Name)
+	args, err := parseQueueArgs(thing, spec.Args)
+	if err == nil {
+		err = fitsType(thing, spec)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +174,20 @@ func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
 		})
 	}
 	return q, nil
+}
+
+// fitsType refuses what RabbitMQ refuses of quorum queues.
+func fitsType(thing string, spec QueueSpec) error {
+	r := argReader{args: spec.Args}
+	switch {
+	case !r.quorum():
+		return nil
+	case spec.Exclusive:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'exclusive-owner' for %s", thing)
+	case !spec.Durable:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'non-durable' for %s", thing)
+	}
+	return nil
 }
 
 func (q *queue) info() QueueInfo {

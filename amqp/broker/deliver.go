@@ -158,7 +158,8 @@ func (q *queue) dismiss(c *Consumer) {
 // deliver hands messages to consumers, in turn among those of the highest
 // priority that can take one, until there are no more messages or takers.
 func (q *queue) deliver() {
-	for q.count > 0 {
+	q.rouse()
+	for q.count > 0 && len(q.resting) < restingMax {
 		l := q.front()
 		q.expire(l, false)
 		if l.waiting() == 0 {

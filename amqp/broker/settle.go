@@ -66,10 +66,10 @@ func (v *VHost) settleLocked(s *Session, op *Settlement) error {
 func (v *VHost) outcomesLocked(s *Session, upTo uint64, o Outcome) {
 	s.trim()
 	for i := 0; i < s.unacked.len() && s.unacked.at(i).tag <= upTo; {
-		if u := s.unacked.at(i); u.lane != nil && !u.promised {
+		if u := s.unacked.at(i); u.open() && !u.promised {
 			v.outcomeLocked(s, u, o)
 		}
-		if i == 0 && s.unacked.front().lane == nil {
+		if i == 0 && !s.unacked.front().open() {
 			s.unacked.popFront()
 		} else {
 			i++
@@ -105,7 +105,7 @@ func (s *Session) at(tag uint64) *unacked {
 			return nil
 		}
 	}
-	if u := s.unacked.at(lo); u.lane != nil {
+	if u := s.unacked.at(lo); u.open() {
 		return u
 	}
 	return nil
@@ -113,12 +113,16 @@ func (s *Session) at(tag uint64) *unacked {
 
 // trim drops settled deliveries from the front.
 func (s *Session) trim() {
-	for s.unacked.len() > 0 && s.unacked.front().lane == nil {
+	for s.unacked.len() > 0 && !s.unacked.front().open() {
 		s.unacked.popFront()
 	}
 }
 
 func (v *VHost) outcomeLocked(s *Session, u *unacked, o Outcome) {
+	if u.lapsed {
+		v.settledLate(s, u)
+		return
+	}
 	l, e := s.release(u)
 	q := l.q
 	switch {
@@ -150,6 +154,10 @@ func (v *VHost) returnLocked(l *lane, e entry) {
 			return
 		}
 		e.msg = countedAttempt(e.msg, e.attempts)
+	}
+	if q.args.retryMin > 0 {
+		q.rest(l, e)
+		return
 	}
 	q.giveBack(l, e)
 }

@@ -74,7 +74,7 @@ func (t *Tx) Settle(ops []Settlement) error {
 			if op.Tag != 0 && u.tag > op.Tag {
 				break
 			}
-			if u.lane != nil && !u.promised {
+			if u.open() && !u.promised {
 				t.promise(u, op.Outcome)
 			}
 		}
