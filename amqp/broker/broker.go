@@ -84,7 +84,9 @@ type VHost struct {
 	mark      uint64 // numbers the walks of routing
 	targets   []target
 	walked    []*binding
+	holdings  map[*holding]struct{}
 	batch     spool.Batch // changes of the running call
+	windows   []*window   // that remember messages of it
 	touched   []*queue    // queues that act at its end
 	unread    []*lane     // cold messages the next Tick reads
 
@@ -156,6 +158,7 @@ func (b *Broker) newVHost(name string) *VHost {
 		exchanges: make(map[string]*exchange),
 		queues:    make(map[string]*queue),
 		conns:     make(map[*Conn]struct{}),
+		holdings:  make(map[*holding]struct{}),
 	}
 	v.filled = sync.NewCond(&v.mu)
 	v.retained.values = make(map[string]*amqp.Message)

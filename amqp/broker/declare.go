@@ -52,6 +52,16 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 	}
 	v.exchanges[spec.Name] = x
 	v.routesGen++
+	var hold spool.QueueID
+	if spec.Type == typeDelayed {
+		hold = v.b.ids.next(1, &v.batch)
+		v.holdLocked(x, hold)
+	}
+	if spec.Durable && hold != 0 {
+		v.batch.Puts = append(v.batch.Puts, spool.Put{
+			Key: definitionKey(kindHolding, v.name, spec.Name), Value: encodeHolding(v.name, spec.Name, hold),
+		})
+	}
 	if spec.Durable {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{
 			Key: definitionKey(kindExchange, v.name, spec.Name), Value: encodeExchange(v.name, spec),
@@ -104,6 +114,9 @@ func (v *VHost) deleteExchangeLocked(x *exchange) {
 	v.routesGen++
 	if x.Durable {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindExchange, v.name, x.Name)})
+	}
+	if x.holding != nil {
+		v.dropHoldingLocked(x.holding)
 	}
 	for _, b := range x.sources {
 		v.unbindLocked(b)

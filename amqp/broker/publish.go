@@ -64,9 +64,13 @@ func (v *VHost) acceptAllLocked(s *Session, now amqp.Instant, ps []Publish) (int
 
 func (v *VHost) receiptsLocked(ps []Publish, lsn spool.LSN) {
 	for i := range ps {
-		if ps[i].LSN != 0 {
-			ps[i].LSN = lsn
+		if ps[i].LSN == 0 {
+			continue
 		}
+		if lsn == 0 { // nothing but repetitions: everything before is the newest
+			lsn, _ = v.b.log.Append(&v.batch) // a failed log tells everybody by itself
+		}
+		ps[i].LSN = lsn
 	}
 	v.b.counts.published.Add(uint64(len(ps)))
 }
@@ -87,6 +91,11 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if err != nil {
 		return err
 	}
+	if !v.freshLocked(x.window, p.Msg) {
+		p.Routed = true // as it was the first time, as far as anybody knows
+		v.repeated(p)
+		return nil
+	}
 	if p.Retain {
 		v.retainLocked(p)
 	}
@@ -96,10 +105,10 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 		v.b.counts.unrouted.Add(1)
 		return nil
 	}
-	if blind(p.Msg.Props) {
+	if blind(p.Msg.Props) && !slices.ContainsFunc(targets, isHeld) {
 		p.Msg = withoutBlind(p.Msg)
 	}
-	targets = v.openTo(p, targets)
+	targets = v.firstTimeLocked(p, v.openTo(p, targets))
 	if v.deliverToLocked(p.Msg, targets) {
 		p.LSN = pendingLSN
 	}

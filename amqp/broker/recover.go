@@ -74,6 +74,8 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.boot(value)
 	case kindExchange:
 		err = r.exchange(value)
+	case kindHolding:
+		err = r.holding(value)
 	case kindQueue:
 		err = r.queue(value)
 	case kindBinding:
@@ -155,6 +157,22 @@ func (r *recovery) queue(value []byte) error {
 	}
 	q.lastUsed = r.b.now() // time without power does not count as unused
 	v.touchLocked(q)
+	return nil
+}
+
+func (r *recovery) holding(value []byte) error {
+	d := decode(value)
+	v := r.vhost(d.text())
+	x := v.exchanges[d.text()] // definitions come by key: exchanges are there
+	id := spool.QueueID(d.uvarint())
+	if d.err != nil {
+		return d.err
+	}
+	r.b.ids.seen(id)
+	if x != nil && x.Type == typeDelayed {
+		l := v.holdLocked(x, id).queue.lanes[0]
+		r.byID[id] = l
+	}
 	return nil
 }
 

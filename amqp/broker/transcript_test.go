@@ -95,7 +95,7 @@ func (s *stage) open() {
 	s.now, s.alarm = 1, 0
 	b, err := Open(Options{
 		Log:    s.log,
-		Limits: Limits{WindowMessages: 3, MessageBytesMax: 100, TransientBytesMax: 5 * messageOverhead, OutboxMessages: 8},
+		Limits: Limits{WindowMessages: 3, MessageBytesMax: 100, HeldMax: 8, TransientBytesMax: 5 * messageOverhead, OutboxMessages: 8},
 		Boot:   BootRecord{Base: time.Unix(1_700_000_000, 0), Synchronised: true},
 		Now:    func() amqp.Instant { return s.now },
 		Alarm: func(at amqp.Instant) {
@@ -167,7 +167,8 @@ func table(on map[string]string, keys ...string) (t amqp.Table) {
 }
 
 // fields is what commands use as binding arguments and message headers.
-var fields = append([]string{"x-match", "kind", "site", "alternate-exchange", "x-foo", "CC", "BCC"}, comparedQueueArgs...)
+var fields = append([]string{"x-match", "kind", "site", "alternate-exchange", "x-foo", "CC", "BCC",
+	delayHeader, argDelayedType, argHashHeader, argHashProperty, "mark"}, comparedQueueArgs...)
 
 func (s *stage) act(verb string, args []string) []string {
 	words, on := options(args)
@@ -323,6 +324,9 @@ func (s *stage) status() (out []string) {
 		}
 		out = append(out, line)
 	}
+	if st.Held > 0 {
+		out = append(out, fmt.Sprintf("%d held back", st.Held))
+	}
 	up, _, _ := s.log.Durable()
 	return append(out, fmt.Sprintf("durable %d, %d in the spool, %d B transient", up, s.log.Stats().Records, st.TransientBytes))
 }
@@ -407,7 +411,7 @@ func delivery(d Delivery) string {
 			get("exchange"), get("routing-keys"), get("original-expiration"))
 	}
 	if d.Msg.Props.Has(amqp.HasHeaders) {
-		for _, k := range copyHeaders {
+		for _, k := range append(copyHeaders[:], delayHeader) {
 			if v, ok := d.Msg.Props.Header(k); ok {
 				text += fmt.Sprintf(" %s=%v", k, v)
 			}
