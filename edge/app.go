@@ -93,7 +93,7 @@ func build(o Options) (*App, error) {
 	}
 	a.users.Store(book)
 	size := sizesOf(o.Config.Profile)
-	limitHeap(size.heapBytes)
+	limitHeap(size)
 	if err := a.openSpool(size); err != nil {
 		return nil, err
 	}
