@@ -62,7 +62,7 @@ func (s *Store) Append(b *spool.Batch) (spool.LSN, error) {
 	if b.Empty() {
 		return s.last, nil
 	}
-	if s.full != nil && len(b.Enters) > 0 {
+	if s.full != nil && len(b.Enters) > 0 && !b.Moves {
 		return 0, s.full
 	}
 	g := s.staged

@@ -436,8 +436,13 @@ func testFull(t *testing.T, h *Harness) {
 	}
 	h.leave(t, 1, 1)
 	h.append(t, spool.Batch{Puts: []spool.Put{{Key: "l", Value: []byte("w")}}})
+	h.append(t, spool.Batch{ // a message that only changes its place needs no room
+		Moves:  true,
+		Enters: []spool.Enter{enter("2/1", dest(2, 1))},
+		Leaves: []spool.Leave{{Queue: 1, Pos: 2, Size: 3}},
+	})
 	h.Sync(t)
-	h.holds(t, 1, 2, 3)
+	h.holds(t, 1, 3)
 	h.SetFull(t, false)
 	<-room
 	if h.Log.Room() != nil {
@@ -448,7 +453,8 @@ func testFull(t *testing.T, h *Harness) {
 	if l := h.load(t); l.defs["k"] != "" || l.defs["l"] != "w" {
 		t.Errorf("definitions %v: something of the refused batch was taken", l.defs)
 	}
-	h.holds(t, 1, 2, 3, 4)
+	h.holds(t, 1, 3, 4)
+	h.holds(t, 2, 1)
 }
 
 func testFail(t *testing.T, h *Harness) {
