@@ -107,6 +107,8 @@ func (v *VHost) sourceLocked(c *Conn, name, key string, args amqp.Table) (*excha
 		return nil, err
 	}
 	switch x.kind() {
+	case typeTopic:
+		return x, c.allowTopic(Read, x, key)
 	case typeHeaders:
 		return x, checkHeadersArgs(args)
 	case typeHash:

@@ -14,7 +14,7 @@
 //
 // One mutex for each vhost guards everything in it, is taken once for each call
 // (callers bring batches) and is never held while the spool reads. The lock
-// order is vhost, then spool. Functions that need the lock end in Locked, and
+// order is broker, then vhost, then spool. Functions that need the lock end in Locked, and
 // so do by custom all methods of queue and Consumer.
 //
 // Nothing in memory grows with the backlog: a queue holds a window of messages
@@ -63,8 +63,9 @@ type Broker struct {
 	ids       queueIDs
 	node      string
 
-	mu     sync.Mutex // protects vhosts
+	mu     sync.Mutex // protects the fields below
 	vhosts map[string]*VHost
+	users  map[string]int // connections of each user
 }
 
 // VHost is one virtual host: a namespace with a lock.
@@ -74,6 +75,8 @@ type VHost struct {
 
 	mu        sync.Mutex // protects everything below and in what hangs on it
 	filled    *sync.Cond // signalled whenever a read of cold messages has ended
+	limits    VHostLimits
+	deleted   bool
 	exchanges map[string]*exchange
 	queues    map[string]*queue
 	bindings  int
@@ -103,41 +106,33 @@ type Identity struct {
 	Client   string // MQTT client id, AMQP 1.0 container id; may be ""
 	Peer     string // address for operators
 	Protocol string // "AMQP 0-9-1", "MQTT 5", ...
-}
-
-// Action is a kind of permission (RabbitMQ's three).
-type Action uint8
-
-const (
-	Configure Action = iota
-	Write
-	Read
-)
-
-func (a Action) String() string { return [...]string{"configure", "write", "read"}[a] }
-
-// Access is what a user may do. The default exchange is asked for as
-// "amq.default".
-type Access interface {
-	Allows(a Action, resource string) bool
+	// End is told that the broker wants the connection ended, and why. It is
+	// called with locks held and must only leave a note; nil is not to be asked.
+	End func(why *amqp.Error)
 }
 
 // ErrNoVHost: there is no virtual host of that name.
 var ErrNoVHost = errors.New("no such vhost")
 
-// Connect opens a connection to a vhost. wake is called, with a lock held,
+// Connect opens a connection to a vhost, within the limits that there are for
+// connections. wake is called, with a lock held,
 // when Take will have something.
 func (b *Broker) Connect(vhost string, who Identity, wake func()) (*Conn, error) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	v := b.vhosts[vhost]
-	b.mu.Unlock()
 	if v == nil {
 		return nil, fmt.Errorf("%w: %q", ErrNoVHost, vhost)
 	}
 	c := &Conn{v: v, who: who, wake: wake, exclusive: make(map[*queue]struct{})}
+	c.topics, _ = who.Access.(TopicAccess)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if err := v.admitLocked(&who, b.users[who.User]); err != nil {
+		return nil, err
+	}
 	v.conns[c] = struct{}{}
+	b.users[who.User]++
 	return c, nil
 }
 

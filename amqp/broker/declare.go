@@ -31,6 +31,9 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.deleted {
+		return 0, errVHostGone
+	}
 	if spec.Name == "" {
 		return 0, errDefaultExchange
 	}
@@ -131,6 +134,9 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.deleted {
+		return QueueInfo{}, 0, errVHostGone
+	}
 	if isReplyName(spec.Name) {
 		info, err := v.checkReplyLocked(spec.Name)
 		return info, 0, err
@@ -154,7 +160,7 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			return QueueInfo{}, 0, err
 		}
 	}
-	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
+	if err := v.roomForQueueLocked(spec.Name); err != nil {
 		return QueueInfo{}, 0, err
 	}
 	q, err := v.makeQueueLocked(c, spec)

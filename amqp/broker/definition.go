@@ -22,6 +22,7 @@ import (
 //	binding   str vhost, str source, u8 to an exchange, str destination, str key, table
 //	holding   str vhost, str exchange, uvarint id of the queue of held messages
 //	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete), table
+//	vhost     str name, uvarint connections at most, uvarint queues at most (0: any)
 //	value     str vhost, a stored message (see stored.go)
 //	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
@@ -31,6 +32,7 @@ const (
 	kindBinding  = "binding"
 	kindHolding  = "holding"
 	kindQueue    = "queue"
+	kindVHost    = "vhost"
 	kindValue    = "value"
 	kindNode     = "node"
 	kindIDs      = "ids"

@@ -66,9 +66,10 @@ type target struct {
 // out of the spool.
 const ArgTransient = "x-transient"
 
-// Types of exchanges that are more than 0-9-1 has: RabbitMQ's, or those of
-// plugins that people meet.
+// Types of exchanges that somebody asks for by name; those with an x are more
+// than 0-9-1 has: RabbitMQ's, or those of plugins that people meet.
 const (
+	typeTopic       = "topic"
 	typeHeaders     = "headers"
 	typeHash        = "x-consistent-hash"
 	typeRandom      = "x-random"
@@ -85,7 +86,7 @@ func newRoutes(kind string, args amqp.Table) (r routes, cacheable bool, err erro
 		return make(directRoutes), true, nil
 	case "fanout", typeDedup:
 		return new(fanoutRoutes), true, nil
-	case "topic":
+	case typeTopic:
 		return new(topicRoutes), true, nil
 	case typeHeaders:
 		return new(headersRoutes), false, nil

@@ -33,6 +33,8 @@ type Limits struct {
 	BindingsMax  int
 	// Per session.
 	ConsumersMax int
+	// UserConnectionsMax: connections of one user; 0 is no limit.
+	UserConnectionsMax int
 }
 
 // defaultLimits are those of the small profile (1 GB of memory).
@@ -71,6 +73,7 @@ func (l Limits) orDefaults() Limits {
 	set(&d.ExchangesMax, l.ExchangesMax)
 	set(&d.BindingsMax, l.BindingsMax)
 	set(&d.ConsumersMax, l.ConsumersMax)
+	set(&d.UserConnectionsMax, l.UserConnectionsMax)
 	return d
 }
 

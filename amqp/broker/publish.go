@@ -81,13 +81,7 @@ const pendingLSN = ^spool.LSN(0) // "the batch's own", until Append has answered
 // batch. A refused message has changed nothing.
 func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	p.LSN, p.Routed, p.Refused = 0, false, false
-	x, err := v.writableLocked(s, p.Msg.Exchange)
-	if err == nil {
-		err = v.checkMessage(s, p.Msg)
-	}
-	if err == nil {
-		err = v.addressLocked(s, p)
-	}
+	x, err := v.checkPublishLocked(s, p)
 	if err != nil {
 		return err
 	}
@@ -113,6 +107,24 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 		p.LSN = pendingLSN
 	}
 	return nil
+}
+
+// checkPublishLocked refuses what a session may not publish, and finds the
+// exchange for what it may.
+func (v *VHost) checkPublishLocked(s *Session, p *Publish) (*exchange, error) {
+	x, err := v.writableLocked(s, p.Msg.Exchange)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkMessage(s, p.Msg); err != nil {
+		return nil, err
+	}
+	if s.conn.topics != nil {
+		if err := s.conn.allowTopics(x, p.Msg); err != nil {
+			return nil, err
+		}
+	}
+	return x, v.addressLocked(s, p)
 }
 
 // checkMessage refuses what no queue could be given.

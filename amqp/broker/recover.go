@@ -15,8 +15,8 @@ import (
 func Open(o Options) (*Broker, error) {
 	b := &Broker{
 		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble, now: o.Now, alarm: o.Alarm,
-		vhosts: make(map[string]*VHost),
-		boots:  boots{records: make(map[amqp.Boot]BootRecord)},
+		vhosts: make(map[string]*VHost), users: make(map[string]int),
+		boots: boots{records: make(map[amqp.Boot]BootRecord)},
 	}
 	if b.trouble == nil {
 		b.trouble = func(string, ...any) {}
@@ -80,6 +80,8 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.queue(value)
 	case kindBinding:
 		r.bindings = append(r.bindings, waitingBinding{key, value})
+	case kindVHost:
+		err = r.ownVHost(value)
 	case kindValue:
 		err = r.value(value)
 	case kindNode:

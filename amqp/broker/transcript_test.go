@@ -344,12 +344,25 @@ func access(on map[string]string) Access {
 	if d, ok := on["deny"]; ok {
 		return deny(d)
 	}
+	if d, ok := on["deny-topic"]; ok {
+		return denyTopic{deny("nothing"), d}
+	}
 	return nil
 }
 
 type deny string
 
 func (d deny) Allows(a Action, resource string) bool { return a.String()+":"+resource != string(d) }
+
+// denyTopic refuses one key of one topic exchange, as in "write:amq.topic:a.b".
+type denyTopic struct {
+	deny
+	topic string
+}
+
+func (d denyTopic) AllowsTopic(a Action, exchange, key string) bool {
+	return a.String()+":"+exchange+":"+key != d.topic
+}
 
 func said(err error) []string {
 	var e *amqp.Error
