@@ -79,6 +79,7 @@ type VHost struct {
 	deleted   bool
 	exchanges map[string]*exchange
 	queues    map[string]*queue
+	policies  []*policy
 	bindings  int
 	conns     map[*Conn]struct{}
 	retained  retained

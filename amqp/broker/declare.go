@@ -54,6 +54,7 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 		return 0, err
 	}
 	v.exchanges[spec.Name] = x
+	v.alternateLocked(x)
 	v.routesGen++
 	var hold spool.QueueID
 	if spec.Type == typeDelayed {

@@ -21,6 +21,7 @@ import (
 //	exchange  str vhost, str name, str type, u8 flags (1 auto-delete, 2 internal), table
 //	binding   str vhost, str source, u8 to an exchange, str destination, str key, table
 //	holding   str vhost, str exchange, uvarint id of the queue of held messages
+//	policy    str vhost, str name, u8 operator's, str pattern, str applies to, i64 priority, table
 //	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete), table
 //	vhost     str name, uvarint connections at most, uvarint queues at most (0: any)
 //	value     str vhost, a stored message (see stored.go)
@@ -31,6 +32,7 @@ const (
 	kindExchange = "exchange"
 	kindBinding  = "binding"
 	kindHolding  = "holding"
+	kindPolicy   = "policy"
 	kindQueue    = "queue"
 	kindVHost    = "vhost"
 	kindValue    = "value"

@@ -129,14 +129,15 @@ func newExchange(spec ExchangeSpec) (*exchange, error) {
 		cacheable:    cacheable && spec.Type != typeDelayed,
 		window:       args.window(),
 	}
-	if v, ok := spec.Args.Get("alternate-exchange"); ok {
-		name, isText := v.(string)
-		if !isText {
-			return nil, amqp.Errorf(amqp.PreconditionFailed, "invalid arg 'alternate-exchange' for exchange '%s': expected longstr, got %s", spec.Name, amqp.TypeName(v))
-		}
-		x.alternate = name
-	}
+	x.alternate, _ = args.text("alternate-exchange")
 	return x, args.err
+}
+
+// declaredAlternate is the alternate exchange that the declaration names.
+func (s *ExchangeSpec) declaredAlternate() string {
+	v, _ := s.Args.Get("alternate-exchange")
+	name, _ := v.(string)
+	return name
 }
 
 // id tells bindings of one source apart: 0-9-1 knows a binding by its two

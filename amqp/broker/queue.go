@@ -12,7 +12,9 @@ type queue struct {
 	id   spool.QueueID // of the lane of priority 0; the others follow
 	name string
 	spec QueueSpec
-	args queueArgs
+	args queueArgs // of the declaration and its policies
+
+	policy, operator *policy // those in force, or nil
 
 	lanes []*lane // by rising priority; most queues have one
 	count int     // messages that wait, in all lanes
@@ -45,6 +47,7 @@ type queue struct {
 func (v *VHost) newQueueLocked(id spool.QueueID, spec QueueSpec, args queueArgs) *queue {
 	q := makeQueue(v, id, spec, args)
 	v.queues[spec.Name] = q
+	v.applyLocked(q)
 	v.routesGen++ // the default exchange and the sessions look names up
 	return q
 }

@@ -76,6 +76,8 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.exchange(value)
 	case kindHolding:
 		err = r.holding(value)
+	case kindPolicy:
+		err = r.policy(value)
 	case kindQueue:
 		err = r.queue(value)
 	case kindBinding:
@@ -198,9 +200,12 @@ func (r *recovery) ids(value []byte) error {
 	return d.err
 }
 
-// link makes the bindings, now that everything they join is there. One whose
+// link applies the policies and makes the bindings, now that everything they join is there. One whose
 // end is gone is forgotten: the end's deletion was cut short.
 func (r *recovery) link() {
+	for _, v := range r.b.vhosts {
+		v.applyAllLocked()
+	}
 	for _, w := range r.bindings {
 		v, b, err := r.binding(w.value)
 		switch {

@@ -53,7 +53,9 @@ type QueueStatus struct {
 	Resting     int   // came back and wait for their next delivery
 	Bytes       int64 // bodies of the ready ones
 	Consumers   int
-	In, Out     uint64 // messages since the start
+	// Policy and OperatorPolicy name those in force; "" is none.
+	Policy, OperatorPolicy string
+	In, Out                uint64 // messages since the start
 }
 
 // Status collects it, one vhost at a time.
@@ -100,12 +102,19 @@ func (v *VHost) addTo(st *Status) {
 }
 
 func (q *queue) status() QueueStatus {
-	return QueueStatus{
+	st := QueueStatus{
 		VHost: q.v.name, Name: q.name,
 		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
 		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}
+	if q.policy != nil {
+		st.Policy = q.policy.Name
+	}
+	if q.operator != nil {
+		st.OperatorPolicy = q.operator.Name
+	}
+	return st
 }
 
 // QueueStatus is the status of one queue; ok is false when there is none.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -239,6 +241,13 @@ func (s *stage) act(verb string, args []string) []string {
 		tag, _ := strconv.ParseUint(at(3), 10, 64)
 		m := &amqp.Message{Key: at(1), Props: amqp.PropertyList{DeliveryMode: 2}.Encode(), Body: []byte(at(2))}
 		return receipt(ses.Commit(s.now, []Publish{{Msg: m}}, []Settlement{{Tag: tag}}))
+	case "policy": // name pattern applies-to
+		p := Policy{Name: at(0), Pattern: at(1), ApplyTo: at(2), Priority: num("priority"), Operator: has(words, "operator")}
+		p.Definition = table(on, slices.Sorted(maps.Keys(policyKeys))...)
+		p.Definition = append(p.Definition, table(on, "x-foo")...)
+		return receipt(s.b.SetPolicy(DefaultVHost, p))
+	case "drop-policy":
+		return receipt(s.b.DeletePolicy(DefaultVHost, at(0), has(words, "operator")))
 	case "cancel":
 		ses.Cancel(at(1))
 	case "prefetch":
@@ -321,6 +330,9 @@ func (s *stage) status() (out []string) {
 		line := fmt.Sprintf("%s ready=%d unacked=%d bytes=%d consumers=%d", shown(q.Name), q.Ready, q.Unacked, q.Bytes, q.Consumers)
 		if q.Resting > 0 {
 			line += fmt.Sprintf(" resting=%d", q.Resting)
+		}
+		if q.Policy+q.OperatorPolicy != "" {
+			line += fmt.Sprintf(" policy=%q %q", q.Policy, q.OperatorPolicy)
 		}
 		out = append(out, line)
 	}

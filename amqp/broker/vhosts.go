@@ -80,6 +80,9 @@ func (b *Broker) DeleteVHost(name string) (spool.LSN, error) {
 	for _, x := range v.exchanges {
 		v.deleteExchangeLocked(x)
 	}
+	for _, p := range v.policies {
+		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: policyKey(v, p.Name, p.Operator)})
+	}
 	for key := range v.retained.values {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindValue, v.name, key)})
 	}
