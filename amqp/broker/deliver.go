@@ -171,7 +171,6 @@ func (q *queue) deliver() {
 		}
 		c := q.taker()
 		if c == nil {
-			q.expire(l, true)
 			break
 		}
 		if l.head() == nil {
