@@ -163,7 +163,7 @@ func (q *queue) deliver() {
 		return
 	}
 	q.rouse()
-	for q.count > 0 && len(q.resting) < restingMax {
+	for q.count > 0 && !q.stopped() {
 		l := q.front()
 		q.expire(l, false)
 		if l.waiting() == 0 {

@@ -131,13 +131,26 @@ func (b *Broker) Tick() amqp.Instant {
 	return next
 }
 
+// readForLocked reads cold messages that the queue must look at.
+func (v *VHost) readForLocked(l *lane) {
+	switch q := l.q; {
+	case l.filling || q.deleted:
+	case q.relearn:
+		v.relearnLocked(q)
+	case l.cold > 0 && q.args.overflow == thin && q.tooMany(0, 0):
+		v.thinColdLocked(l)
+	default:
+		v.refillLocked(l)
+	}
+}
+
 func (v *VHost) tick() (next amqp.Instant) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for len(v.unread) > 0 {
 		l := v.unread[0]
 		v.unread = v.unread[1:]
-		v.refillLocked(l)
+		v.readForLocked(l)
 		v.finishLocked()
 	}
 	next = v.releaseAllLocked()

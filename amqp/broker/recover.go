@@ -251,5 +251,9 @@ func (r *recovery) depth(d spool.Depth) error {
 	l.cold, l.coldFrom, l.next, l.inSpool, l.coldMortal = d.Count, d.First, d.Last+1, true, true
 	l.q.count += d.Count
 	l.q.bytes += d.Bytes
+	if q := l.q; q.args.overflow == keepLast && !q.relearn {
+		q.relearn = true
+		q.v.unread = append(q.v.unread, l)
+	}
 	return nil
 }
