@@ -46,6 +46,7 @@ var comparedQueueArgs = []string{
 	"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
 	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
 	"x-single-active-consumer", "x-delivery-limit", "x-queue-type",
+	argDeduplication, argDedupHeader, argDedupCacheSize, argDedupCacheTTL,
 	"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max", "x-consumer-timeout",
 }
 
@@ -90,6 +91,7 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 		r.refuse("x-overflow", "invalid_overflow")
 	}
 	r.queueType()
+	r.window()
 	return a, r.err
 }
 

@@ -158,6 +158,10 @@ func (q *queue) dismiss(c *Consumer) {
 // deliver hands messages to consumers, in turn among those of the highest
 // priority that can take one, until there are no more messages or takers.
 func (q *queue) deliver() {
+	if q.holding != nil {
+		q.holding.arm()
+		return
+	}
 	q.rouse()
 	for q.count > 0 && len(q.resting) < restingMax {
 		l := q.front()

@@ -64,9 +64,13 @@ func (v *VHost) acceptAllLocked(s *Session, now amqp.Instant, ps []Publish) (int
 
 func (v *VHost) receiptsLocked(ps []Publish, lsn spool.LSN) {
 	for i := range ps {
-		if ps[i].LSN != 0 {
-			ps[i].LSN = lsn
+		if ps[i].LSN == 0 {
+			continue
 		}
+		if lsn == 0 { // nothing but repetitions: everything before is the newest
+			lsn, _ = v.b.log.Append(&v.batch) // a failed log tells everybody by itself
+		}
+		ps[i].LSN = lsn
 	}
 	v.b.counts.published.Add(uint64(len(ps)))
 }
@@ -77,15 +81,14 @@ const pendingLSN = ^spool.LSN(0) // "the batch's own", until Append has answered
 // batch. A refused message has changed nothing.
 func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	p.LSN, p.Routed, p.Refused = 0, false, false
-	x, err := v.writableLocked(s, p.Msg.Exchange)
-	if err == nil {
-		err = v.checkMessage(s, p.Msg)
-	}
-	if err == nil {
-		err = v.addressLocked(s, p)
-	}
+	x, err := v.checkPublishLocked(s, p)
 	if err != nil {
 		return err
+	}
+	if !v.freshLocked(x.window, p.Msg) {
+		p.Routed = true // as it was the first time, as far as anybody knows
+		v.repeated(p)
+		return nil
 	}
 	if p.Retain {
 		v.retainLocked(p)
@@ -96,14 +99,32 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 		v.b.counts.unrouted.Add(1)
 		return nil
 	}
-	if blind(p.Msg.Props) {
+	if blind(p.Msg.Props) && !slices.ContainsFunc(targets, isHeld) {
 		p.Msg = withoutBlind(p.Msg)
 	}
-	targets = v.openTo(p, targets)
+	targets = v.firstTimeLocked(p, v.openTo(p, targets))
 	if v.deliverToLocked(p.Msg, targets) {
 		p.LSN = pendingLSN
 	}
 	return nil
+}
+
+// checkPublishLocked refuses what a session may not publish, and finds the
+// exchange for what it may.
+func (v *VHost) checkPublishLocked(s *Session, p *Publish) (*exchange, error) {
+	x, err := v.writableLocked(s, p.Msg.Exchange)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkMessage(s, p.Msg); err != nil {
+		return nil, err
+	}
+	if s.conn.topics != nil {
+		if err := s.conn.allowTopics(x, p.Msg); err != nil {
+			return nil, err
+		}
+	}
+	return x, v.addressLocked(s, p)
 }
 
 // checkMessage refuses what no queue could be given.

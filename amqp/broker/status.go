@@ -13,6 +13,7 @@ type counts struct {
 	unretained   atomic.Uint64
 	expired      atomic.Uint64
 	lapsed       atomic.Uint64
+	duplicates   atomic.Uint64
 	deadLettered atomic.Uint64
 	damaged      atomic.Uint64
 	missing      atomic.Uint64
@@ -31,6 +32,8 @@ type Status struct {
 	Published      uint64 // messages taken since the start
 	Unrouted       uint64 // of those, without a queue
 	Unretained     uint64 // values not kept because the store was full
+	Held           int    // messages that exchanges hold back until their time
+	Duplicates     uint64 // messages that were seen before and not taken again
 	Expired        uint64 // messages whose time was over
 	Lapsed         uint64 // deliveries taken back by a consumer timeout
 	DeadLettered   uint64 // messages that went to a dead letter exchange
@@ -50,7 +53,9 @@ type QueueStatus struct {
 	Resting     int   // came back and wait for their next delivery
 	Bytes       int64 // bodies of the ready ones
 	Consumers   int
-	In, Out     uint64 // messages since the start
+	// Policy and OperatorPolicy name those in force; "" is none.
+	Policy, OperatorPolicy string
+	In, Out                uint64 // messages since the start
 }
 
 // Status collects it, one vhost at a time.
@@ -58,7 +63,7 @@ func (b *Broker) Status() Status {
 	st := Status{
 		Published: b.counts.published.Load(), Unrouted: b.counts.unrouted.Load(),
 		Unretained: b.counts.unretained.Load(), Damaged: b.counts.damaged.Load(),
-		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), Lapsed: b.counts.lapsed.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
+		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), Lapsed: b.counts.lapsed.Load(), Duplicates: b.counts.duplicates.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -84,6 +89,9 @@ func (v *VHost) addTo(st *Status) {
 		st.Connections++
 		st.Sessions += len(c.sessions)
 	}
+	for h := range v.holdings {
+		st.Held += h.queue.count
+	}
 	for _, q := range v.queues {
 		st.Consumers += len(q.consumers)
 		if q.isReply() {
@@ -94,12 +102,19 @@ func (v *VHost) addTo(st *Status) {
 }
 
 func (q *queue) status() QueueStatus {
-	return QueueStatus{
+	st := QueueStatus{
 		VHost: q.v.name, Name: q.name,
 		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
 		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}
+	if q.policy != nil {
+		st.Policy = q.policy.Name
+	}
+	if q.operator != nil {
+		st.OperatorPolicy = q.operator.Name
+	}
+	return st
 }
 
 // QueueStatus is the status of one queue; ok is false when there is none.
