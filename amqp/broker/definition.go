@@ -21,6 +21,7 @@ import (
 //	exchange  str vhost, str name, str type, u8 flags (1 auto-delete, 2 internal), table
 //	binding   str vhost, str source, u8 to an exchange, str destination, str key, table
 //	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete), table
+//	mark      str vhost, str queue, u32 number
 //	value     str vhost, a stored message (see stored.go)
 //	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
@@ -29,6 +30,7 @@ const (
 	kindExchange = "exchange"
 	kindBinding  = "binding"
 	kindQueue    = "queue"
+	kindMark     = "mark"
 	kindValue    = "value"
 	kindNode     = "node"
 	kindIDs      = "ids"

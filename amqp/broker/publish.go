@@ -13,6 +13,8 @@ type Publish struct {
 	// Retain makes the message the value of its routing key in the vhost's
 	// retained store, or, with an empty body, deletes the value.
 	Retain bool
+	// Mark, when it names a queue, is set with the message, as one change.
+	Mark Mark
 
 	// LSN: the message is safe when the log is durable up to it. 0 when no
 	// disk is needed.
@@ -81,11 +83,17 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if err == nil {
 		err = v.checkMessage(s, p.Msg)
 	}
+	if err == nil && p.Mark.Queue != "" {
+		_, err = v.markableLocked(s.conn, p.Mark)
+	}
 	if err != nil {
 		return err
 	}
 	if p.Retain {
 		v.retainLocked(p)
+	}
+	if p.Mark.Queue != "" && v.markLocked(p.Mark) {
+		p.LSN = pendingLSN
 	}
 	targets := v.routeMessageLocked(x, p.Msg)
 	p.Routed = len(targets) > 0

@@ -28,8 +28,9 @@ type queue struct {
 	owner     *Conn       // of an exclusive queue
 
 	bindings map[*binding]struct{}
-	lastUsed amqp.Instant // by a consumer, a get or a declaration; see x-expires
-	alarm    amqp.Instant // when the ticker has to look; 0 is never
+	marks    map[uint32]struct{} // see Mark; nil while there are none
+	lastUsed amqp.Instant        // by a consumer, a get or a declaration; see x-expires
+	alarm    amqp.Instant        // when the ticker has to look; 0 is never
 	deleted  bool
 	touched  bool   // stands in VHost.touched
 	mark     uint64 // the walk that last found this queue, see VHost.routeLocked
