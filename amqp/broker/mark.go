@@ -80,6 +80,13 @@ func (v *VHost) markLocked(m Mark) (stores bool) {
 	return true
 }
 
+// markPublishLocked sets the mark that comes with an accepted message.
+func (v *VHost) markPublishLocked(p *Publish) {
+	if p.Mark.Queue != "" && !p.Refused && v.markLocked(p.Mark) {
+		p.LSN = pendingLSN
+	}
+}
+
 // applyMarksLocked: the log has taken the changes of the batch.
 func (v *VHost) applyMarksLocked() {
 	for _, m := range v.marking {

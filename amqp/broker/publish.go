@@ -13,7 +13,8 @@ type Publish struct {
 	// Retain makes the message the value of its routing key in the vhost's
 	// retained store, or, with an empty body, deletes the value.
 	Retain bool
-	// Mark, when it names a queue, is set with the message, as one change.
+	// Mark, when it names a queue, is set with the message, as one change,
+	// unless the message is Refused.
 	Mark Mark
 
 	// LSN: the message is safe when the log is durable up to it. 0 when no
@@ -92,13 +93,11 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if p.Retain {
 		v.retainLocked(p)
 	}
-	if p.Mark.Queue != "" && v.markLocked(p.Mark) {
-		p.LSN = pendingLSN
-	}
 	targets := v.routeMessageLocked(x, p.Msg)
 	p.Routed = len(targets) > 0
 	if !p.Routed {
 		v.b.counts.unrouted.Add(1)
+		v.markPublishLocked(p)
 		return nil
 	}
 	if blind(p.Msg.Props) {
@@ -108,6 +107,7 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if v.deliverToLocked(p.Msg, targets) {
 		p.LSN = pendingLSN
 	}
+	v.markPublishLocked(p)
 	return nil
 }
 

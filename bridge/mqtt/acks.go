@@ -13,12 +13,13 @@ import (
 type acks struct {
 	mu         sync.Mutex // protects the fields below
 	waiting    spool.Waiting[promise]
-	unanswered int // PUBLISHes of the client that have no PUBACK yet
+	unanswered int // PUBLISHes of the client that have no PUBACK or PUBREC yet
 	pings      int // PINGRESPs, which promise nothing and do not wait
 }
 
-// promise is a PUBACK, or the reply that it points to.
+// promise is an acknowledgement, or the reply that it points to.
 type promise struct {
+	kind   mqttwire.Type
 	id     uint16
 	reason mqttwire.ReasonCode
 	reply  *reply
@@ -32,7 +33,8 @@ type reply struct {
 	retained []string // filters whose retained messages come next
 }
 
-// Bounds of what may be owed beside PUBACKs, which ReceiveMax bounds.
+// Bounds of what may be owed beside PUBACKs and PUBRECs, which ReceiveMax
+// bounds.
 const (
 	promisesMax = 64
 	pingsMax    = 64
@@ -88,7 +90,7 @@ func (a *acks) give(log spool.Log, ready []promise) (_ []promise, pings int, mov
 		if !ok {
 			break
 		}
-		if p.reply == nil {
+		if p.kind == mqttwire.TypePuback || p.kind == mqttwire.TypePubrec {
 			a.unanswered--
 		}
 		ready = append(ready, p)

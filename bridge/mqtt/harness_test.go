@@ -341,6 +341,14 @@ func (c *client) puback(ids ...uint16) {
 	}
 }
 
+// answer sends acknowledgements of one kind.
+func (c *client) answer(kind mqttwire.Type, ids ...uint16) {
+	c.s.t.Helper()
+	for _, id := range ids {
+		c.must(mqttwire.AppendAck(nil, kind, c.version, &mqttwire.Ack{PacketID: id}))
+	}
+}
+
 // describe says what a packet from the door is, in one line.
 func describe(p mqttwire.Packet, v mqttwire.Version) string {
 	var err error
@@ -356,7 +364,7 @@ func describe(p mqttwire.Packet, v mqttwire.Version) string {
 		s += describeProps(m.Props, mqttwire.AssignedClientID, mqttwire.ServerKeepAlive, mqttwire.SessionExpiry)
 	case mqttwire.TypePublish:
 		s, err = describePublish(p, v)
-	case mqttwire.TypePuback, mqttwire.TypePubcomp:
+	case mqttwire.TypePuback, mqttwire.TypePubrec, mqttwire.TypePubrel, mqttwire.TypePubcomp:
 		var m mqttwire.Ack
 		err = m.Decode(p.Type, p.Body, v)
 		s = fmt.Sprintf("%s %d", p.Type, m.PacketID)

@@ -118,7 +118,7 @@ func (c *conn) resume() error {
 		return refusal(mqttwire.NotAuthorized, "the session has subscriptions that user %q may not have", c.user)
 	}
 	c.subs.Store(subs)
-	return nil
+	return c.resumeExact()
 }
 
 // consume begins to take messages from the session's queue; they flow when the

@@ -79,7 +79,7 @@ func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32) (mqttwire.Reaso
 	}
 	s := subscription{
 		filter:            f.Filter,
-		qos:               min(f.QoS, 1),
+		qos:               f.QoS,
 		noLocal:           f.NoLocal || c.bridge,
 		retainAsPublished: f.RetainAsPublished || c.bridge,
 		id:                id,

@@ -59,7 +59,7 @@ func subscriptionOf(b broker.Binding) (s subscription, ok bool) {
 	s.filter, ok = filter.(string)
 	level, isInt := amqp.Int(qos)
 	number, _ := amqp.Int(id)
-	s.qos, s.id = byte(level&1), uint32(number)
+	s.qos, s.id = byte(min(max(level, 0), 2)), uint32(number)
 	s.noLocal, _ = noLocal.(bool)
 	s.retainAsPublished, _ = asPublished.(bool)
 	return s, ok && isInt && mqttwire.ValidFilter(s.filter) && b.Key == s.key()

@@ -8,8 +8,7 @@ import (
 )
 
 // setWill keeps the message that is sent when the client does not take its
-// leave. CONNECT's size bounds it. A QoS of 2 is one of 1 here; MQTT 5 clients
-// that ask for it have been refused.
+// leave. CONNECT's size bounds it.
 func (c *conn) setWill(m *mqttwire.Connect) error {
 	if !m.HasWill {
 		return nil
@@ -26,7 +25,7 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 		Msg: &amqp.Message{
 			Exchange: c.door.Exchange,
 			Key:      t.key,
-			Props:    propertiesOf(m.Will.Props, min(m.Will.QoS, 1), m.Will.Retain, ""),
+			Props:    propertiesOf(m.Will.Props, m.Will.QoS, m.Will.Retain, ""),
 			Body:     append([]byte(nil), m.Will.Payload...),
 		},
 		Retain: m.Will.Retain,
