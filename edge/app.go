@@ -12,7 +12,7 @@
 //	admin       HTTP: health, metrics, status
 //	clock       watches whether the wall clock turns out to have been wrong
 //	watchdog    answers systemd while the log still commits
-//	config      watches the configuration file
+//	config      watches the configuration file, and hears SIGHUP
 //
 // The spool outlives all others: doors close and shovels finish first, then
 // what they left is committed, then the log is closed.
@@ -50,6 +50,8 @@ type Options struct {
 	// ConfigFile is watched for changes and read again by Reload; "" is none.
 	ConfigFile string
 	Reload     func() (*config.Config, error)
+	// Hangup has it read again at once; nil never does.
+	Hangup <-chan os.Signal
 }
 
 // App is the appliance.
@@ -93,7 +95,7 @@ func build(o Options) (*App, error) {
 	}
 	a.users.Store(book)
 	size := sizesOf(o.Config.Profile)
-	limitHeap(size.heapBytes)
+	limitHeap(size)
 	if err := a.openSpool(size); err != nil {
 		return nil, err
 	}

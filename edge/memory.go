@@ -2,6 +2,7 @@ package edge
 
 import (
 	"math"
+	"os"
 	"runtime/debug"
 
 	"leveret/amqp/broker"
@@ -14,6 +15,7 @@ type sizes struct {
 	spool       disk.Options
 	core        broker.Limits
 	heapBytes   int64 // what the collector aims to stay under
+	gcPercent   int   // how much garbage may gather, of the live heap
 	connections int   // for each door
 }
 
@@ -28,7 +30,7 @@ func sizesOf(p config.Profile) sizes {
 				UnackedMax: 8 << 10, UnackedBytesMax: 4 << 20,
 				RetainedMax: 5_000, RetainedBytesMax: 4 << 20,
 			},
-			heapBytes: 40 << 20, connections: 1_000,
+			heapBytes: 32 << 20, gcPercent: 50, connections: 1_000,
 		}
 	case config.Small:
 		return sizes{
@@ -38,20 +40,23 @@ func sizesOf(p config.Profile) sizes {
 				TransientBytesMax: 24 << 20, OutboxMessages: 1024, OutboxBytes: 256 << 10,
 				UnackedMax: 32 << 10, UnackedBytesMax: 8 << 20,
 			},
-			heapBytes: 80 << 20, connections: 4_000,
+			heapBytes: 64 << 20, gcPercent: 50, connections: 4_000,
 		}
 	}
 	return sizes{
 		spool:     disk.Server(),
 		core:      broker.Limits{TransientBytesMax: 256 << 20, OutboxBytes: 1 << 20, RetainedMax: 200_000, RetainedBytesMax: 128 << 20},
-		heapBytes: math.MaxInt64, connections: 20_000,
+		heapBytes: math.MaxInt64, gcPercent: 100, connections: 20_000,
 	}
 }
 
 // limitHeap has the collector keep within the profile, unless the operator
-// set GOMEMLIMIT himself.
-func limitHeap(bytes int64) {
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(bytes)
+// set GOMEMLIMIT or GOGC himself.
+func limitHeap(s sizes) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(s.heapBytes)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(s.gcPercent)
 	}
 }

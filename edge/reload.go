@@ -4,24 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"leveret/edge/config"
 	"leveret/edge/users"
 )
 
-// watchConfig reads the configuration again when its file changes.
+// watchConfig reads the configuration again when its file changes or somebody
+// asks for it.
 func (a *App) watchConfig(o Options) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if o.ConfigFile == "" {
-			<-ctx.Done()
-			return nil
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		if o.ConfigFile != "" {
+			wg.Go(func() {
+				err := config.Watch(ctx, o.ConfigFile, func() { a.reload(o.Reload) })
+				if err != nil { // no watch to be had: the service itself is well
+					a.report.Raise("configuration", err.Error())
+				}
+			})
 		}
-		err := config.Watch(ctx, o.ConfigFile, func() { a.reload(o.Reload) })
-		if err != nil { // no watch to be had: the service itself is well
-			a.report.Raise("configuration", err.Error())
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-o.Hangup:
+				a.log.Info("asked to read the configuration again")
+				a.reload(o.Reload)
+			}
 		}
-		<-ctx.Done()
-		return nil
 	}
 }
 

@@ -1,0 +1,295 @@
+package disk
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"leveret/spool"
+)
+
+// idleLook is how often the writer looks up by itself while something is
+// pending: space that may have come back, memory that may be paged out.
+const idleLook = time.Second
+
+// Run writes until ctx ends; then it commits what is staged and returns nil. It
+// returns early with ErrFailed when the disk cannot be trusted any more. It is
+// called once.
+func (s *Store) Run(ctx context.Context) error {
+	c := &committer{Store: s, ended: s.opts.Now().Add(-s.opts.CommitWindow)}
+	c.janitor.store, c.janitor.passes = s, 1 // what the last life left half done
+	err := c.run(ctx)
+	c.janitor.wait()
+	if err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// committer is the state of the one writer. The fields belong to its goroutine.
+type committer struct {
+	*Store
+	ended   time.Time // of the last commit
+	janitor janitor
+	writers []*chunkWriter // buffers for chunks, used again
+}
+
+func (c *committer) run(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		now := c.opts.Now()
+		due, staged := c.due()
+		if staged && (!due.After(now) || ctx.Err() != nil) {
+			if err := c.commit(); err != nil {
+				return err
+			}
+			c.janitor.pageOut(now)
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if more, err := c.inBetween(); err != nil {
+			return err
+		} else if more {
+			continue
+		}
+		look, err := c.tend(now)
+		if err != nil {
+			return err
+		}
+		if staged && (look.IsZero() || due.Before(look)) {
+			look = due
+		}
+		var later <-chan time.Time
+		if !look.IsZero() {
+			timer.Reset(max(0, c.until(look)))
+			later = timer.C
+		}
+		select {
+		case <-c.wake:
+		case <-later:
+		case <-c.janitor.done:
+			if err := c.janitor.compacted(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+		}
+	}
+}
+
+// inBetween does one step of the work that goes on between commits.
+func (c *committer) inBetween() (more bool, err error) {
+	if more, err = c.resumePurges(); more || err != nil {
+		return more, err
+	}
+	return c.janitor.sweep()
+}
+
+// due says when what is staged has to be committed, if anything is.
+//
+// Work that was cancelled, a full group and a group after a pause go at once.
+// Otherwise the window since the last commit is waited for, which gathers a
+// trickle into few writes. A peer that waits for each answer before it sends
+// the next message would get one answer per window; so the window is not spent
+// when, right after an answer, as many records come as it was given for:
+// everyone is back. Nobody waits for a Leave, so leaves alone always take the
+// window.
+func (c *committer) due() (at time.Time, staged bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.staged
+	switch {
+	case g.last == 0:
+		return time.Time{}, false
+	case g.idle(), g.bytes >= c.opts.CommitBytesMax:
+		return g.begun, true
+	case g.asking == 0:
+		return later(g.begun, c.ended).Add(c.opts.CommitWindow), true
+	case c.answered > 0 && g.asking >= c.answered && c.echo(g.begun):
+		return g.begun, true
+	default:
+		return c.ended.Add(c.opts.CommitWindow), true
+	}
+}
+
+// echoMax is how soon after its answer a peer that waited for it has sent the
+// next message.
+const echoMax = 2 * time.Millisecond
+
+func (c *committer) echo(begun time.Time) bool {
+	d := begun.Sub(c.ended)
+	return d >= 0 && d <= echoMax
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// take makes what is staged the group in flight.
+func (c *committer) take() *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.staged
+	c.inflight = g
+	if c.spare != nil {
+		c.staged, c.spare = c.spare, nil
+	} else {
+		c.staged = newGroup()
+	}
+	return g
+}
+
+// commit brings everything staged to the disk and moves the watermark.
+func (c *committer) commit() error {
+	g := c.take()
+	if g.idle() {
+		c.ended = c.opts.Now()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.settleLocked(g)
+		return nil
+	}
+	if err := c.finishPurges(g); err != nil {
+		return err
+	}
+	c.index.begin(c.snap.txn) // only this goroutine replaces snap
+	written, err := c.build(g)
+	if err == nil {
+		err = c.write()
+	}
+	c.index.end()
+	if err != nil {
+		return fmt.Errorf("commit up to %d: %w", g.last, err)
+	}
+	c.ended = c.opts.Now()
+	c.publish(func() {
+		c.stats.Written += uint64(written)
+		c.settleLocked(g)
+	})
+	c.index.evict()
+	c.gate()
+	return nil
+}
+
+// write brings the index's changes to the disk. It returns nil only when they
+// are there: synced, nothing in Badger's log says otherwise (a failed sync of
+// the value log is reported nowhere else), and the names of new files synced.
+func (c *committer) write() error {
+	list := c.index.changes.list
+	if len(list) == 0 {
+		return nil
+	}
+	begun := time.Now()
+	if err := c.out.write(list); err != nil {
+		return err
+	}
+	if err := c.latch.err(); err != nil {
+		return err
+	}
+	if err := c.files.settle(c.index.changes.bytes); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.stats.Commits++
+	c.stats.BytesIn += uint64(c.index.changes.bytes)
+	c.stats.SyncNanos += uint64(time.Since(begun))
+	c.mu.Unlock()
+	return nil
+}
+
+// publish shows readers what was just written.
+func (c *committer) publish(more func()) {
+	ix := c.index
+	c.janitor.freed += ix.freed
+	if ix.freed > 0 && c.janitor.since.IsZero() {
+		c.janitor.since = c.opts.Now()
+	}
+	c.refresh(func() {
+		for _, q := range ix.touched {
+			if qi := ix.queues[q]; qi != nil {
+				c.heads[q] = qi.head
+			} else {
+				delete(c.heads, q)
+			}
+			if p, ok := ix.purging[q]; ok {
+				c.purging[q] = p
+			} else {
+				delete(c.purging, q)
+			}
+		}
+		c.stats.Records -= ix.removed
+		c.stats.Corrupt += ix.corrupted
+		more()
+	})
+}
+
+// settleLocked makes a group's promises true and keeps its memory.
+func (c *committer) settleLocked(g *group) {
+	c.inflight = nil
+	if c.failed != nil {
+		return // nothing is promised any more
+	}
+	c.durable = g.last
+	c.answered = g.asking
+	c.stats.Skipped += uint64(g.skipped())
+	close(c.moved)
+	c.moved = make(chan struct{})
+	c.letInLocked()
+	if g.readers == 0 {
+		g.reset()
+		c.spare = g
+	}
+}
+
+func (g *group) skipped() (n int) {
+	for i := range g.records {
+		if r := &g.records[i]; r.live == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// finishPurges brings purges to their end that a group would collide with: it
+// uses positions anew, or purges the same queue once more.
+func (c *committer) finishPurges(g *group) error {
+	for _, q := range g.order {
+		p, ok := c.index.purging[q.id]
+		for ok && (len(q.purges) > 0 || len(q.enters) > q.head && q.enters[q.head].pos <= p.to) {
+			if err := c.resumePurge(q.id); err != nil {
+				return err
+			}
+			_, ok = c.index.purging[q.id]
+		}
+	}
+	return nil
+}
+
+// resumePurges does one step of some purge.
+func (c *committer) resumePurges() (more bool, err error) {
+	for q := range c.index.purging {
+		return true, c.resumePurge(q)
+	}
+	return false, nil
+}
+
+func (c *committer) resumePurge(q spool.QueueID) error {
+	c.index.begin(c.snap.txn)
+	_, err := c.index.resume(q)
+	if err == nil {
+		c.index.flush()
+		err = c.write()
+	}
+	c.index.end()
+	if err != nil {
+		return fmt.Errorf("purge queue %d: %w", q, err)
+	}
+	c.publish(func() {})
+	c.index.evict()
+	return nil
+}

@@ -1,0 +1,92 @@
+// Package disk is the durable log on flash: spool.Log kept in one Badger
+// database. It is the only package that knows Badger.
+//
+// It owns one folder. It promises what spool.Log says: what is at or below the
+// watermark survives a power cut; a batch is there as a whole or not at all; a
+// record that does not read back as written is reported and never handed out.
+//
+// # How it works
+//
+// Append stages a batch in memory (stage.go) and never touches the disk. One
+// writer (committer.go) takes everything staged, a group, and turns it into
+// chunks of about 256 kB, index entries and definitions, which go to Badger in
+// one synced transaction (write.go); then it moves the watermark. A record
+// that left all its queues before its group was taken is never encoded. Read
+// (read.go) sees a snapshot: Badger as of the last group, plus the group in
+// flight, plus what is staged, so nothing is seen twice and nothing is missed
+// while the writer moves records from one to the other.
+//
+// In memory stand, for the whole backlog, 4 bytes for each chunk and a few
+// words for each queue that has something stored; index entries only in a
+// bounded cache (index.go).
+//
+// # Goroutines
+//
+// Run is the writer. It owns one more goroutine, the janitor (reclaim.go),
+// which lives only while Badger compacts for us. Badger has its own.
+//
+// # What it does not do
+//
+// It does not know what a record means, does not expire anything, and does not
+// repair: after the first failed write, sync or warning about the manifest it
+// answers ErrFailed for good, and the next Open reads what is really there.
+//
+// # Keys and values, format 1
+//
+// Integers are big endian; "uv" is an unsigned varint. Checksums are CRC-32C.
+//
+//	's'                          format u8, crc u32 of the format byte
+//	'd' name                     crc u32 of name and value, value
+//	'i' queue u32, pos u64       index entry, see below
+//	'c' chunk u64                chunk, or its first part
+//	'c' chunk u64, part u16      further parts (1, 2, ...) of a chunk over 4 MiB
+//	'p' queue u32                from u64, to u64: a purge that is not finished
+//	'r' number u32               part of a redo list, see below
+//	'~'                          scratch of the flush trick, see reclaim.go
+//
+// A chunk:
+//
+//	0   u8   format, 1
+//	1   u8   codec of the body: 0 as it is, 1 zstd
+//	2   u16  0
+//	4   u32  records
+//	8   u32  bytes of the body when unpacked
+//	12  u32  bytes of the body as stored
+//	16  u32  bytes of the table
+//	20  u32  bytes of the routes
+//	24       body: the records, one after the other
+//	         table: for each record crc u32 (seeded with chunk and slot),
+//	         uv length, uv payload size
+//	         routes: for each index entry of the chunk uv queue, uv first
+//	         position, uv bytes, uv volatile bytes, runs as in the entry
+//	         crc u32 (seeded with the chunk) of header, table and routes
+//
+// The routes repeat what the index said when the chunk was written, so that an
+// index can be rebuilt from chunks alone.
+//
+// An index entry says which positions of one queue live in one chunk. The key
+// holds the first position it was made for. The value:
+//
+//	u8  format, 1
+//	uv  chunk, uv stored bytes of that chunk
+//	uv  payload bytes of the live records, uv of the volatile ones
+//	uv  runs, then for each run: uv position minus end of the previous run
+//	    (of the key's position), uv slot minus end of the previous run, uv
+//	    count*2 + volatile
+//	u32 crc of key and value
+//
+// Entries of one queue never overlap. A chunk is deleted together with the last
+// entry that refers to it.
+//
+// A group that does not fit into one Badger transaction (15 % of the memtable)
+// stays atomic: chunks and what else fits go into the first transaction together
+// with a redo list of all other changes; these are applied right after, and
+// once more by the next Open if the power went in between. A redo part:
+//
+//	u8  format, 1
+//	    then operations: u8 1 set or 2 delete, uv length, key,
+//	    and for set uv length, value
+//	u32 crc of the above
+//
+// A newer format is refused with spool.ErrNewer.
+package disk

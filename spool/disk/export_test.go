@@ -1,0 +1,45 @@
+package disk
+
+import "errors"
+
+// Private doors for tests.
+
+// Abandon makes Run stop without its last commit, as a power cut would.
+func (s *Store) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.staged = newGroup()
+	if s.failed == nil {
+		s.failed = errors.New("abandoned")
+		close(s.moved)
+	}
+}
+
+// Badger is how Badger's logger is reached.
+func (s *Store) Badger() interface {
+	Errorf(string, ...any)
+	Warningf(string, ...any)
+} {
+	return s.latch
+}
+
+// SetBudget changes the budget and looks at it.
+func (s *Store) SetBudget(n int64) {
+	s.mu.Lock()
+	s.opts.BudgetBytes = n
+	s.mu.Unlock()
+	s.gate()
+	s.signal()
+}
+
+// Fail is what a failed commit does.
+func (s *Store) Fail(err error) error { return s.fail(err) }
+
+// Measure looks at the files and answers what they occupy.
+func (s *Store) Measure() (int64, error) {
+	err := s.files.measure()
+	return s.files.used(), err
+}
+
+// SchemaValue is the format record of some version.
+func SchemaValue(version byte) []byte { return schemaValue(version) }

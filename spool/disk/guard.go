@@ -1,0 +1,238 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"leveret/spool"
+)
+
+// lockName is the file that keeps a second process out of the folder. Badger
+// has a lock too, but says nothing useful when it is taken.
+const lockName = "owner"
+
+// openMargin must be free beside Badger's files before they are opened: on a
+// full volume writing to a mapped file kills the process.
+const openMargin = 16 << 20
+
+// takeLock locks the folder for this process; the lock goes with the file.
+func takeLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock spool %s: %w", dir, err)
+		}
+		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // may be empty: the holder is just starting
+		return nil, fmt.Errorf("%w: %s is held by process %s", spool.ErrLocked, dir, strings.TrimSpace(string(pid)))
+	}
+	if err = f.Truncate(0); err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+// inspect looks at the files before Badger does. It removes the empty files
+// that a power cut leaves behind and that would keep Badger from opening, and
+// refuses a folder whose manifest is lost: Badger would delete the tables.
+func inspect(dir string, log *slog.Logger) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("look into spool: %w", err)
+	}
+	data, manifest := "", false
+	for _, f := range list {
+		info, err := f.Info()
+		if err != nil {
+			return fmt.Errorf("look into spool: %w", err)
+		}
+		switch name := f.Name(); {
+		case name == "MANIFEST":
+			manifest = info.Size() > 0
+		case info.Size() == 0 && (strings.HasSuffix(name, ".mem") || strings.HasSuffix(name, ".vlog")):
+			log.Warn("empty spool file removed", "file", name)
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return fmt.Errorf("remove empty spool file: %w", err)
+			}
+		case strings.HasSuffix(name, ".sst"), strings.HasSuffix(name, ".vlog"):
+			data = name
+		}
+	}
+	if data != "" && !manifest {
+		return fmt.Errorf("%w: %s has data (%s) but no MANIFEST; nothing was changed", spool.ErrCorrupt, dir, data)
+	}
+	return nil
+}
+
+// roomToOpen refuses to open on a volume that is too full for it.
+func roomToOpen(o *Options) error {
+	free, _, err := volume(o.Dir)
+	if err != nil {
+		return err
+	}
+	if need := 2*o.MemTableSize + 2*o.ValueLogFileSize + openMargin; free < need {
+		return fmt.Errorf("open spool %s: %d bytes are free on the volume, %d are needed", o.Dir, free, need)
+	}
+	return nil
+}
+
+// volume tells how many bytes are free for us, and in all, where dir lies.
+func volume(dir string) (free, total int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("ask for free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
+}
+
+// gate decides whether Enters are taken: not when the budget is spent, nor
+// when the volume runs full. It opens again a little later than it closes.
+func (s *Store) gate() {
+	why := s.tooFull()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case why != nil && s.full == nil:
+		s.opts.Log.Warn("spool is full", "dir", s.opts.Dir, "err", why)
+	case why == nil && s.full != nil:
+		s.opts.Log.Info("spool has room again", "dir", s.opts.Dir)
+	}
+	s.full = why
+	s.letInLocked()
+}
+
+func (s *Store) tooFull() error {
+	s.mu.Lock()
+	was := s.full != nil
+	s.mu.Unlock()
+	if budget := s.opts.BudgetBytes; budget > 0 {
+		used := s.files.used()
+		if was {
+			used += budget / 16
+		}
+		if used >= budget {
+			return fmt.Errorf("%w: budget of %d bytes", spool.ErrFull, budget)
+		}
+	}
+	free, total, err := volume(s.opts.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", spool.ErrFull, err)
+	}
+	reserve := s.opts.ReserveBytes
+	if reserve == 0 {
+		reserve = min(64<<20+2*s.opts.ValueLogFileSize, total/10)
+	}
+	if was {
+		reserve += reserve / 8
+	}
+	if free < reserve {
+		return fmt.Errorf("%w: only %d bytes are free on the volume", spool.ErrFull, free)
+	}
+	return nil
+}
+
+// folder watches the files: it syncs the folder when their names change and
+// knows how much they occupy.
+type folder struct {
+	dir      string
+	resident int64
+	d        *os.File
+	changed  time.Time    // of the folder, when it was last synced
+	moved    atomic.Int64 // bytes that went through the mapped files
+
+	mu    sync.Mutex // protects the fields below
+	bytes int64      // allocated, as last measured
+	since int64      // written since
+}
+
+func openFolder(o *Options) (*folder, error) {
+	d, err := os.Open(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open spool folder: %w", err)
+	}
+	return &folder{dir: o.Dir, resident: o.ResidentMax, d: d}, nil
+}
+
+// sameTick is the span in which two changes of a folder may carry the same time.
+const sameTick = 50 * time.Millisecond
+
+// measureEvery is how many bytes are written between two looks at the files.
+const measureEvery = 4 << 20
+
+// settle is called when wrote bytes were written and before anything is
+// promised about them: a new file is only safe when its name is.
+func (f *folder) settle(wrote int64) error {
+	info, err := f.d.Stat()
+	if err != nil {
+		return fmt.Errorf("look at spool folder: %w", err)
+	}
+	f.moved.Add(wrote)
+	f.mu.Lock()
+	f.since += wrote
+	grown := f.since >= measureEvery
+	f.mu.Unlock()
+	if at := info.ModTime(); !at.Equal(f.changed) || time.Since(at).Abs() < sameTick {
+		if err := f.d.Sync(); err != nil {
+			return fmt.Errorf("sync spool folder: %w", err)
+		}
+		f.changed = at
+		adviseRandom(f.dir)
+		grown = true
+	}
+	if grown {
+		return f.measure()
+	}
+	return nil
+}
+
+// measure counts blocks, not sizes: Badger's files have holes.
+func (f *folder) measure() error {
+	list, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("measure spool: %w", err)
+	}
+	var n int64
+	for _, e := range list {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // Badger removed it meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("measure spool: %w", err)
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			n += st.Blocks * 512
+		}
+	}
+	f.mu.Lock()
+	f.bytes, f.since = n, 0
+	f.mu.Unlock()
+	return nil
+}
+
+func (f *folder) used() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bytes + f.since
+}
+
+func (f *folder) close() error { return f.d.Close() }

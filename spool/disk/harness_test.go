@@ -1,0 +1,188 @@
+package disk_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"leveret/spool"
+	"leveret/spool/disk"
+	"leveret/spool/spooltest"
+)
+
+// small are the smallest sizes that work, so that tests reach the edges soon.
+func small(dir string) disk.Options {
+	o := disk.Tiny()
+	o.Dir = dir
+	o.MemTableSize, o.BaseTableSize, o.ValueLogFileSize = 1<<20, 1<<20, 1<<20
+	o.ValueThreshold = 1 << 10
+	o.CommitWindow = 2 * time.Millisecond
+	o.StageBytesMax = 64 << 20
+	return o
+}
+
+// life is a store that runs.
+type life struct {
+	*disk.Store
+	opts   disk.Options
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+func start(t testing.TB, o disk.Options) *life {
+	t.Helper()
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	s, err := disk.Open(o)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &life{s, o, cancel, make(chan error, 1)}
+	go func() {
+		l.ended <- s.Run(ctx)
+		close(l.ended)
+	}()
+	return l
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Logf("%s", p)
+	return len(p), nil
+}
+
+var _ io.Writer = testWriter{}
+
+// stop ends a life cleanly and answers what Run did.
+func (l *life) stop(t testing.TB) error {
+	t.Helper()
+	l.cancel()
+	err := <-l.ended
+	if cerr := l.Close(); cerr != nil && err == nil {
+		t.Fatalf("Close: %v", cerr)
+	}
+	return err
+}
+
+// crash stops without the last commit and copies the files as they are then.
+func (l *life) crash(t testing.TB, to string) {
+	t.Helper()
+	l.Abandon()
+	l.cancel()
+	<-l.ended
+	copyFolder(t, l.opts.Dir, to)
+	l.Close()
+}
+
+// copyFolder copies files as they are at one moment: Badger may be compacting
+// beside, so it copies again until nothing changed meanwhile.
+func copyFolder(t testing.TB, from, to string) {
+	t.Helper()
+	for range 100 {
+		before := listing(from)
+		old, _ := filepath.Glob(filepath.Join(to, "*"))
+		for _, f := range old {
+			os.Remove(f)
+		}
+		complete := true
+		for _, f := range slices.Sorted(maps.Keys(before)) {
+			b, err := os.ReadFile(filepath.Join(from, f))
+			complete = complete && err == nil
+			if err := os.WriteFile(filepath.Join(to, f), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if complete && maps.Equal(before, listing(from)) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s does not come to rest", from)
+}
+
+// listing tells a file's size and time of change by its name.
+func listing(dir string) map[string]string {
+	files := make(map[string]string)
+	list, _ := os.ReadDir(dir)
+	for _, f := range list {
+		if info, err := f.Info(); err == nil {
+			files[f.Name()] = fmt.Sprint(info.Size(), info.ModTime())
+		}
+	}
+	return files
+}
+
+func await(t testing.TB, s spool.Log, lsn spool.LSN) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		durable, moved, err := s.Durable()
+		if err != nil {
+			t.Fatalf("Durable: %v", err)
+		}
+		if durable >= lsn {
+			return
+		}
+		select {
+		case <-moved:
+		case <-late:
+			t.Fatalf("still at %d, waiting for %d", durable, lsn)
+		}
+	}
+}
+
+func harness(t testing.TB) *spooltest.Harness {
+	l := start(t, small(t.TempDir()))
+	h := &spooltest.Harness{Log: l.Store}
+	failed := false
+	h.Sync = func(t testing.TB) {
+		lsn, err := l.Append(&spool.Batch{})
+		if err != nil {
+			t.Fatalf("Append of nothing: %v", err)
+		}
+		await(t, l, lsn)
+	}
+	h.Reopen = func(t testing.TB) {
+		if err := l.stop(t); err != nil {
+			t.Fatalf("Run: %v", err)
+		}
+		l = start(t, l.opts)
+		h.Log = l.Store
+	}
+	h.Crash = func(t testing.TB) {
+		o := l.opts
+		o.Dir = t.(*testing.T).TempDir()
+		l.crash(t, o.Dir)
+		l = start(t, o)
+		h.Log = l.Store
+	}
+	h.SetFull = func(t testing.TB, full bool) {
+		if full {
+			l.SetBudget(1)
+		} else {
+			l.SetBudget(0)
+		}
+	}
+	h.Fail = func(_ testing.TB, err error) {
+		failed = true
+		l.Fail(err)
+	}
+	t.Cleanup(func() {
+		if err := l.stop(t); err != nil && !failed {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return h
+}
+
+func TestContract(t *testing.T) { spooltest.Run(t, harness) }

@@ -1,0 +1,160 @@
+package disk_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"leveret/spool"
+	"leveret/spool/disk"
+)
+
+const childEnv = "LEVERET_SPOOL_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		if err := child(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// childBody is message pos; some are large enough for the value log.
+func childBody(pos spool.Pos) raw {
+	return raw(strings.Repeat(fmt.Sprintf("message %d.", pos), 1+int(pos%37)*int(pos%11)))
+}
+
+// child publishes to queue 1 and takes every third message out again, and
+// prints what is durable: the highest position that entered and the highest
+// that left. It goes on until it is killed.
+func child(dir string) error {
+	o := small(dir)
+	o.ReclaimBytes = 1 << 20
+	s, err := disk.Open(o)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(context.Background()) }()
+	pos := spool.Pos(0)
+	err = s.Load(func(string, []byte) error { return nil }, func(d spool.Depth) error {
+		pos = d.Last
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		var b spool.Batch
+		for range 40 {
+			pos++
+			body := childBody(pos)
+			b.Enters = append(b.Enters, spool.Enter{Record: body, Size: len(body), To: []spool.Dest{{Queue: 1, Pos: pos}}})
+			if old := pos - 1000; pos > 1000 && old%3 == 0 {
+				b.Leaves = append(b.Leaves, spool.Leave{Queue: 1, Pos: old, Size: len(childBody(old))})
+			}
+		}
+		lsn, err := s.Append(&b)
+		if err != nil {
+			return err
+		}
+		for durable := spool.LSN(0); durable < lsn; {
+			var moved <-chan struct{}
+			if durable, moved, err = s.Durable(); err != nil {
+				return err
+			}
+			if durable < lsn {
+				<-moved
+			}
+		}
+		fmt.Println(pos)
+	}
+}
+
+// TestKill kills a writer again and again: whatever it had said to be durable
+// must be there, in order and as it was written.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	promised := spool.Pos(0)
+	for round := range 6 {
+		cmd := exec.Command(self, "-test.run=^$")
+		cmd.Env = append(os.Environ(), childEnv+"="+dir)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		began := time.Now()
+		for lines.Scan() {
+			if _, err := fmt.Sscan(lines.Text(), &promised); err != nil {
+				t.Fatalf("child says %q", lines.Text())
+			}
+			if time.Since(began) > time.Duration(100+60*round)*time.Millisecond {
+				cmd.Process.Kill()
+			}
+		}
+		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Fatalf("child: %v", err)
+		}
+		checkPromise(t, dir, promised)
+	}
+	if promised < 1000 {
+		t.Errorf("only %d messages were promised: the test is too short", promised)
+	}
+}
+
+func checkPromise(t *testing.T, dir string, promised spool.Pos) {
+	t.Helper()
+	copied := t.TempDir()
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if len(files) == 0 {
+		t.Fatal("nothing was written")
+	}
+	copyFolder(t, dir, copied)
+	l := start(t, small(copied))
+	defer l.stop(t)
+	items := make([]spool.Item, 200)
+	at := spool.Pos(0)
+	for {
+		n, err := l.Read(1, at+1, items, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		for _, it := range items[:n] {
+			for at++; at < it.Pos; at++ {
+				if at%3 != 0 {
+					t.Fatalf("message %d of %d promised is lost", at, promised)
+				}
+			}
+			if it.Err != nil || string(it.Data) != string(childBody(it.Pos)) {
+				t.Fatalf("message %d: %v, %.40q", it.Pos, it.Err, it.Data)
+			}
+			if it.Pos%3 == 0 && it.Pos+1000 <= promised {
+				t.Fatalf("message %d left and is back", it.Pos)
+			}
+		}
+	}
+	if at < promised {
+		t.Fatalf("%d was promised, %d is the last", promised, at)
+	}
+}

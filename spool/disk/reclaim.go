@@ -1,0 +1,178 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+)
+
+// Badger gives space of deleted chunks back only after a compaction has seen
+// the deletes, and with a few keys for each chunk its memtable would not be
+// flushed for hours. So it is flushed by a trick: a key is written and its
+// prefix dropped. That blocks writes for some milliseconds, hence the writer
+// does it. Compaction takes longer; the janitor does it beside the writer. Then
+// value log files are rewritten, one between two commits: Badger reads the
+// newest version without a lock when it begins with one, so nothing may be
+// written just then.
+
+const (
+	reclaimSoon  = 1 << 20 // deleted bytes worth an early look
+	reclaimQuiet = 2 * time.Second
+	reclaimMin   = time.Minute
+	reclaimLate  = 10 * time.Minute // for less than reclaimSoon
+	// reclaimPasses bounds the value log files rewritten in one go.
+	reclaimPasses = 256
+	// pageOutEvery is how often resident memory is looked at during work.
+	pageOutEvery = time.Second
+)
+
+// janitor wins space back. The writer's goroutine owns the fields; compact runs
+// in a goroutine of its own while done is not nil.
+type janitor struct {
+	store *Store
+	freed int64     // stored bytes of chunks deleted since the last time
+	since time.Time // when the first of them was
+
+	done   chan struct{} // closed when the compaction has ended
+	failed error         // of the compaction
+	passes int           // value log files that may still be rewritten; 0: none is left
+	paged  time.Time
+	seen   int64 // bytes moved at that time
+}
+
+// tend does what is due beside commits and says when to look again; the zero
+// time stands for not before something happens.
+func (c *committer) tend(now time.Time) (look time.Time, err error) {
+	next := func(t time.Time) {
+		if look.IsZero() || t.Before(look) {
+			look = t
+		}
+	}
+	c.mu.Lock()
+	full := c.full != nil
+	c.mu.Unlock()
+	if full {
+		if err := c.files.measure(); err != nil {
+			return look, err
+		}
+		c.gate()
+		next(now.Add(idleLook))
+	}
+	j := &c.janitor
+	if at := j.pageOut(now); !at.IsZero() {
+		next(at)
+	}
+	if j.done != nil || j.passes > 0 || j.freed == 0 {
+		return look, nil
+	}
+	at := j.due(c, full)
+	if at.After(now) {
+		next(at)
+		return look, nil
+	}
+	return look, c.reclaim()
+}
+
+// pageOut keeps resident memory in its bound: now and then during work, and
+// whenever half of the bound has gone through the files. It answers when it
+// wants to be called again.
+func (j *janitor) pageOut(now time.Time) time.Time {
+	limit := j.store.opts.ResidentMax
+	moved := j.store.files.moved.Load()
+	if limit <= 0 || moved == j.seen {
+		return time.Time{}
+	}
+	if at := j.paged.Add(pageOutEvery); at.After(now) && moved-j.seen < limit/2 {
+		return at
+	}
+	pageOut(j.store.opts.Dir, limit)
+	j.paged, j.seen = now, moved
+	return time.Time{}
+}
+
+// due is when the next reclaim has to begin.
+func (j *janitor) due(c *committer, full bool) time.Time {
+	switch {
+	case j.freed >= c.opts.ReclaimBytes, full:
+		return j.since
+	case j.freed < reclaimSoon:
+		return j.since.Add(reclaimLate)
+	case len(c.index.queues) == 0: // drained: now or never
+		return c.ended.Add(reclaimQuiet)
+	default:
+		return j.since.Add(reclaimMin)
+	}
+}
+
+// reclaim flushes the memtable and lets the janitor do the rest.
+func (c *committer) reclaim() error {
+	scratch := []byte{classScratch}
+	if err := c.out.commit([]change{{scratch, scratch}}); err != nil {
+		return fmt.Errorf("write scratch key: %w", err)
+	}
+	// Readers' snapshots keep what was deleted after them, so they move on.
+	c.refresh(func() {})
+	if err := c.db.DropPrefix(scratch); err != nil {
+		return fmt.Errorf("flush memtable: %w", err)
+	}
+	if err := c.latch.err(); err != nil {
+		return err
+	}
+	if err := c.files.settle(0); err != nil {
+		return err
+	}
+	j := &c.janitor
+	j.freed, j.since = 0, time.Time{}
+	j.done, j.failed = make(chan struct{}), nil
+	go j.compact(j.done)
+	return nil
+}
+
+func (j *janitor) compact(done chan<- struct{}) {
+	defer close(done)
+	j.failed = j.store.db.Flatten(1)
+}
+
+// compacted takes note of the end of the compaction. A failure of it lost
+// nothing: the latch tells when a write was part of it.
+func (j *janitor) compacted() error {
+	j.done, j.passes = nil, reclaimPasses
+	if j.failed != nil {
+		j.store.opts.Log.Warn("spool was not compacted", "dir", j.store.opts.Dir, "err", j.failed)
+	}
+	return j.store.latch.err()
+}
+
+// sweep rewrites one value log file, if there is one that is half dead.
+func (j *janitor) sweep() (more bool, err error) {
+	if j.passes == 0 {
+		return false, nil
+	}
+	s := j.store
+	gc := s.db.RunValueLogGC(0.5)
+	if err := s.latch.err(); err != nil {
+		return false, err
+	}
+	if j.passes--; gc == nil && j.passes > 0 {
+		return true, nil
+	}
+	j.passes = 0
+	if gc != nil && !errors.Is(gc, badger.ErrNoRewrite) {
+		s.opts.Log.Warn("spool space was not won back", "dir", s.opts.Dir, "err", gc)
+	}
+	if err := s.files.settle(measureEvery); err != nil {
+		return false, err
+	}
+	s.gate()
+	return false, nil
+}
+
+// wait waits for a compaction that is under way.
+func (j *janitor) wait() {
+	if j.done != nil {
+		<-j.done
+		j.done = nil
+	}
+}

@@ -1,0 +1,362 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"leveret/spool"
+)
+
+// Open opens the spool in o.Dir, or makes one. What a power cut left half done
+// is finished or dropped first. Nothing is written until Run.
+func Open(o Options) (*Store, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	lock, err := takeLock(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(o)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func open(o Options) (_ *Store, err error) {
+	if err := inspect(o.Dir, o.Log); err != nil {
+		return nil, err
+	}
+	if err := roomToOpen(&o); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		opts: o, latch: &latch{log: o.Log}, index: newIndex(), cache: &chunkCache{max: o.CacheBytes},
+		wake: make(chan struct{}, 1), moved: make(chan struct{}), staged: newGroup(),
+		heads: make(map[spool.QueueID]spool.Pos), purging: make(map[spool.QueueID]span),
+	}
+	if s.zip, err = newZipper(!o.NoCompression); err != nil {
+		return nil, err
+	}
+	if s.db, err = badger.Open(o.badger(s.latch)); err != nil {
+		s.zip.close()
+		return nil, fmt.Errorf("open spool %s: %w", o.Dir, err)
+	}
+	s.out = newWriter(s.db)
+	if err := s.recover(); err != nil {
+		if s.files != nil {
+			s.files.close()
+		}
+		s.zip.close()
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", o.Dir, err), s.db.Close())
+	}
+	return s, nil
+}
+
+// recover brings the database into the state the last commits left it in and
+// fills the index.
+func (s *Store) recover() (err error) {
+	if err := s.latch.err(); err != nil {
+		return err
+	}
+	if s.files, err = openFolder(&s.opts); err != nil {
+		return err
+	}
+	if err := s.schema(); err != nil {
+		return err
+	}
+	if err := s.redo(); err != nil {
+		return err
+	}
+	r := recovery{s: s, depths: make(map[spool.QueueID]*spool.Depth)}
+	if err := r.run(); err != nil {
+		return err
+	}
+	if err := s.files.settle(measureEvery); err != nil {
+		return err
+	}
+	if err := s.latch.err(); err != nil {
+		return err
+	}
+	s.refresh(func() {})
+	s.gate()
+	return nil
+}
+
+// schema refuses a newer format and marks a new folder with ours.
+func (s *Store) schema() error {
+	key := []byte{classSchema}
+	err := s.db.View(func(txn *badger.Txn) error {
+		b, err := readValue(txn, key, nil)
+		if err != nil {
+			return err
+		}
+		v, err := decodeSchema(b)
+		if err == nil && v > format {
+			err = fmt.Errorf("%w: format %d, known are formats up to %d", spool.ErrNewer, v, format)
+		}
+		return err
+	})
+	if err == nil || !errors.Is(err, spool.ErrCorrupt) {
+		return err
+	}
+	if empty, eerr := s.empty(); eerr != nil || !empty {
+		return errors.Join(err, eerr)
+	}
+	return s.out.commit([]change{{key, schemaValue(format)}})
+}
+
+func (s *Store) empty() (empty bool, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{})
+		defer it.Close()
+		it.Rewind()
+		empty = !it.Valid()
+		return nil
+	})
+	return empty, err
+}
+
+// redo finishes a group that was too large for one transaction. Its list was
+// written as a whole; applying it twice does no harm.
+func (s *Store) redo() error {
+	var list []change
+	parts := 0
+	err := s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classRedo}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			b, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return fmt.Errorf("read redo list: %w", err)
+			}
+			part, err := decodeRedo(b)
+			if err != nil {
+				return err
+			}
+			list = append(list, part...)
+			parts++
+		}
+		return nil
+	})
+	if err != nil || parts == 0 {
+		return err
+	}
+	s.opts.Log.Info("spool finishes a group", "changes", len(list))
+	return s.out.redo(list, parts)
+}
+
+// recovery reads the index once and drops what must not live on.
+type recovery struct {
+	s       *Store
+	txn     *badger.Txn
+	depths  map[spool.QueueID]*spool.Depth
+	order   []spool.QueueID
+	purging map[spool.QueueID]span
+	changes changes
+	lost    int // messages whose chunk is not there
+	bad     int // damaged index entries
+}
+
+func (r *recovery) run() error {
+	r.txn = r.s.db.NewTransaction(false)
+	defer r.txn.Discard()
+	for _, step := range []func() error{r.markers, r.chunks, r.entries, r.unused} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	// Markers go last: a cut before this repeats what they stand for.
+	for q := range r.purging {
+		r.changes.del(purgeKey(q))
+	}
+	r.changes.del([]byte{classScratch})
+	if err := r.flush(0); err != nil {
+		return err
+	}
+	if r.lost > 0 || r.bad > 0 {
+		r.s.opts.Log.Error("spool lost messages", "dir", r.s.opts.Dir, "without chunk", r.lost, "damaged entries", r.bad)
+	}
+	s := r.s
+	s.stats.Corrupt = uint64(r.lost + r.bad)
+	for _, q := range r.order {
+		d := r.depths[q]
+		s.depths = append(s.depths, *d)
+		s.stats.Records += int64(d.Count)
+		s.heads[q] = s.index.queues[q].head
+	}
+	return nil
+}
+
+// flush writes the changes gathered when there are more than some. Each of
+// them is right by itself.
+func (r *recovery) flush(some int) error {
+	if len(r.changes.list) <= some {
+		return nil
+	}
+	list := r.changes.list
+	for len(list) > 0 {
+		n := min(len(list), 500)
+		if err := r.s.out.write(list[:n]); err != nil {
+			return fmt.Errorf("clean up: %w", err)
+		}
+		list = list[n:]
+	}
+	r.changes.reset()
+	return nil
+}
+
+func (r *recovery) each(class byte, fn func(*badger.Item) error) error {
+	it := r.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{class}})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if err := fn(it.Item()); err != nil {
+			return err
+		}
+		if err := r.flush(500); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recovery) markers() error {
+	r.purging = make(map[spool.QueueID]span)
+	return r.each(classPurge, func(item *badger.Item) error {
+		v, err := item.ValueCopy(nil)
+		if err != nil {
+			return fmt.Errorf("read purge marker: %w", err)
+		}
+		if k := item.Key(); len(k) == 5 && len(v) == 16 {
+			r.purging[spool.QueueID(be.Uint32(k[1:]))] = span{spool.Pos(be.Uint64(v)), spool.Pos(be.Uint64(v[8:]))}
+		}
+		return nil
+	})
+}
+
+// chunks notes which chunks are there.
+func (r *recovery) chunks() error {
+	ix := r.s.index
+	return r.each(classChunk, func(item *badger.Item) error {
+		k := item.Key()
+		if len(k) < 9 {
+			return nil
+		}
+		id := be.Uint64(k[1:9])
+		v := ix.refs.get(id)
+		if len(k) == 9 {
+			v |= refPresent
+		} else {
+			v |= refParts
+		}
+		ix.refs.set(id, v)
+		ix.next = max(ix.next, id+1)
+		return nil
+	})
+}
+
+func (r *recovery) entries() error {
+	return r.each(classEntry, func(item *badger.Item) error {
+		e, err := itemEntry(item)
+		if errors.Is(err, spool.ErrCorrupt) {
+			r.bad++
+			r.changes.del(item.KeyCopy(nil))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.entry(e)
+		return nil
+	})
+}
+
+// entry decides what becomes of one index entry.
+func (r *recovery) entry(e *entry) {
+	ix := r.s.index
+	key := entryKey(e.queue, e.first)
+	p, purged := r.purging[e.queue]
+	refs := ix.refs.get(e.chunk)
+	switch {
+	case purged && p.holds(e.first):
+		r.changes.del(key)
+		return
+	case refs&refPresent == 0:
+		r.lost += e.count()
+		r.changes.del(key)
+		return
+	}
+	if e.dropVolatile() {
+		if len(e.runs) == 0 {
+			r.changes.del(key)
+			return
+		}
+		r.changes.set(key, e.encode())
+	}
+	ix.refs.set(e.chunk, refs+1)
+	qi := ix.queues[e.queue]
+	if qi == nil {
+		qi = &queueIndex{id: e.queue, head: e.first}
+		ix.queues[e.queue] = qi
+		r.depths[e.queue] = &spool.Depth{Queue: e.queue, First: e.runs[0].pos}
+		r.order = append(r.order, e.queue)
+	}
+	qi.entries++
+	d := r.depths[e.queue]
+	d.Count += e.count()
+	d.Bytes += e.bytes
+	d.Last = e.last()
+}
+
+// dropVolatile takes the volatile messages out and reports whether there were any.
+func (e *entry) dropVolatile() bool {
+	kept := e.runs[:0]
+	for _, run := range e.runs {
+		if !run.volatile {
+			kept = append(kept, run)
+		}
+	}
+	dropped := len(kept) < len(e.runs)
+	e.runs, e.volatile = kept, 0
+	return dropped
+}
+
+// unused deletes chunks that no entry refers to any more.
+func (r *recovery) unused() error {
+	ix := r.s.index
+	look := seeker{txn: r.txn}
+	for page, p := range ix.refs.pages {
+		for i, v := range p.n {
+			id := page*refPageSize + uint64(i)
+			if v == 0 {
+				continue
+			}
+			if v&refCount > 0 {
+				ix.refs.set(id, v&^refPresent)
+				continue
+			}
+			if v&refPresent != 0 {
+				r.changes.del(chunkKey(id))
+			}
+			if v&refParts != 0 {
+				for _, k := range look.parts(id) {
+					r.changes.del(k)
+				}
+			}
+			ix.refs.set(id, 0)
+		}
+		if err := r.flush(500); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,313 @@
+package disk
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"leveret/spool"
+)
+
+// Store is an open spool. Open makes it, Run drives it, Close ends it.
+type Store struct {
+	opts  Options
+	db    *badger.DB
+	latch *latch
+	lock  *os.File
+	files *folder
+	zip   *zipper
+	out   writer
+	cache *chunkCache
+	index *index // the writer's
+
+	snaps sync.WaitGroup // snapshots that are in use
+	wake  chan struct{}  // has one place: the writer looks again
+
+	mu       sync.Mutex
+	staged   *group // never nil
+	inflight *group // taken, not yet durable; nil when there is none
+	spare    *group // for the next take; may be nil
+	snap     *snapshot
+	heads    map[spool.QueueID]spool.Pos // queues with something stored: no entry begins below
+	purging  map[spool.QueueID]span      // everything stored in it is gone
+	last     spool.LSN
+	durable  spool.LSN
+	moved    chan struct{} // closed and replaced whenever durable moves; closed for good by a failure
+	room     chan struct{} // nil: nobody asked, or there is room
+	full     error         // why Enters are refused; nil: they are not
+	failed   error         // set once; nothing is promised after it
+	stats    spool.Stats
+	depths   []spool.Depth // what Open found, until Load
+	answered int           // what the last commit's group was asking
+}
+
+var _ spool.Log = (*Store)(nil)
+
+// defKeyMax bounds the name of a definition.
+const defKeyMax = 4 << 10
+
+// Append implements spool.Log.
+func (s *Store) Append(b *spool.Batch) (spool.LSN, error) {
+	if err := s.check(b); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return 0, s.failed
+	}
+	if b.Empty() {
+		return s.last, nil
+	}
+	if s.full != nil && len(b.Enters) > 0 && !b.Moves {
+		return 0, s.full
+	}
+	g := s.staged
+	idle, asking, bytes := g.last == 0, g.asking, g.bytes
+	if idle {
+		g.begun = s.opts.Now()
+	}
+	s.last++
+	g.last = s.last
+	s.stageLocked(g, b)
+	// The writer is woken when what it waits for changes, not for each batch.
+	if idle || g.idle() || (asking == 0) != (g.asking == 0) ||
+		(asking < s.answered) != (g.asking < s.answered) ||
+		(bytes < s.opts.CommitBytesMax) != (g.bytes < s.opts.CommitBytesMax) {
+		s.signal()
+	}
+	return s.last, nil
+}
+
+func (s *Store) stageLocked(g *group, b *spool.Batch) {
+	if len(b.Puts) > 0 || len(b.Purges) > 0 {
+		g.asking++
+	}
+	for i := range b.Enters {
+		e := &b.Enters[i]
+		g.enter(e)
+		s.stats.Records += int64(len(e.To))
+		if !e.Volatile {
+			g.asking++
+		}
+	}
+	for i := range b.Leaves {
+		if g.leave(&b.Leaves[i]) {
+			s.stats.Records--
+		}
+	}
+	for _, p := range b.Puts {
+		g.puts = append(g.puts, p)
+		g.bytes += int64(len(p.Key)+len(p.Value)) + stageCost
+	}
+	for _, p := range b.Purges {
+		s.stats.Records -= int64(g.clear(p.Queue, span{p.From, p.To}))
+	}
+}
+
+// check refuses what could never be written, before anything is taken.
+func (s *Store) check(b *spool.Batch) error {
+	for i := range b.Enters {
+		e := &b.Enters[i]
+		if n := e.Record.Size(); n > recordBytesMax {
+			return fmt.Errorf("append record of %d bytes: at most %d are possible", n, recordBytesMax)
+		}
+		for _, d := range e.To {
+			if d.Pos == spool.MaxPos {
+				return fmt.Errorf("append to queue %d: position %d is reserved", d.Queue, d.Pos)
+			}
+		}
+	}
+	for _, p := range b.Puts {
+		if len(p.Key) > defKeyMax || len(p.Value) > s.opts.partMax() {
+			return fmt.Errorf("define %.40q: key of %d and value of %d bytes are more than %d and %d",
+				p.Key, len(p.Key), len(p.Value), defKeyMax, s.opts.partMax())
+		}
+	}
+	return nil
+}
+
+func (s *Store) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Durable implements spool.Log.
+func (s *Store) Durable() (spool.LSN, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable, s.moved, s.failed
+}
+
+// Room implements spool.Log.
+func (s *Store) Room() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.room == nil && s.failed == nil && (s.full != nil || s.stagedBytesLocked() > s.opts.StageBytesMax) {
+		s.room = make(chan struct{})
+	}
+	return s.room
+}
+
+func (s *Store) stagedBytesLocked() int64 {
+	n := s.staged.bytes
+	if s.inflight != nil {
+		n += s.inflight.bytes
+	}
+	return n
+}
+
+// letInLocked wakes publishers when half of the bound is free again.
+func (s *Store) letInLocked() {
+	if s.room != nil && (s.failed != nil ||
+		s.full == nil && s.stagedBytesLocked() <= s.opts.StageBytesMax/2) {
+		close(s.room)
+		s.room = nil
+	}
+}
+
+// Stats implements spool.Log. Records counts places: a message in three queues
+// counts three times.
+func (s *Store) Stats() spool.Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.StagedBytes = s.stagedBytesLocked()
+	st.BudgetBytes = s.opts.BudgetBytes
+	st.DiskBytes = s.files.used()
+	return st
+}
+
+// Load implements spool.Log.
+func (s *Store) Load(def func(string, []byte) error, queue func(spool.Depth) error) error {
+	snap, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.release(snap)
+	it := snap.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classDef}})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		name := string(it.Item().Key()[1:])
+		stored, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return fmt.Errorf("read definition %q: %w", name, err)
+		}
+		value, err := decodeDef(name, stored)
+		if err != nil {
+			return err
+		}
+		if err := def(name, value); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	depths := s.depths
+	s.depths = nil
+	s.mu.Unlock()
+	for _, d := range depths {
+		if err := queue(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fail ends all promises. The first cause stays.
+func (s *Store) fail(cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = fmt.Errorf("%w: %w", spool.ErrFailed, cause)
+		close(s.moved)
+		s.letInLocked()
+		s.opts.Log.Error("spool failed", "dir", s.opts.Dir, "err", cause)
+	}
+	return s.failed
+}
+
+// Close ends the store. Run must have returned; what it did not commit is lost.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.failed == nil {
+		s.failed = fmt.Errorf("%w: closed", spool.ErrFailed)
+		close(s.moved)
+		s.letInLocked()
+	}
+	snap := s.snap
+	s.snap = nil
+	s.mu.Unlock()
+	if snap != nil {
+		s.release(snap)
+	}
+	s.snaps.Wait() // readers that have begun may end
+	err := s.db.Close()
+	if err == nil {
+		err = s.latch.err()
+	}
+	s.zip.close()
+	if ferr := s.files.close(); err == nil {
+		err = ferr
+	}
+	if uerr := s.lock.Close(); err == nil { // gives the lock back
+		err = uerr
+	}
+	if err != nil {
+		return fmt.Errorf("close spool %s: %w", s.opts.Dir, err)
+	}
+	return nil
+}
+
+// snapshot is the database as of one commit, shared by readers.
+type snapshot struct {
+	txn  *badger.Txn
+	uses int // under the store's lock; one is the store's own
+}
+
+func (s *Store) acquire() (*snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return nil, s.failed
+	}
+	return s.acquireLocked(), nil
+}
+
+func (s *Store) acquireLocked() *snapshot {
+	s.snap.uses++
+	return s.snap
+}
+
+func (s *Store) release(n *snapshot) {
+	s.mu.Lock()
+	n.uses--
+	unused := n.uses == 0
+	s.mu.Unlock()
+	if unused {
+		n.txn.Discard()
+		s.snaps.Done()
+	}
+}
+
+// refresh makes the database as it is now the snapshot of readers; publish
+// changes what else they see in the same moment.
+func (s *Store) refresh(publish func()) {
+	next := &snapshot{txn: s.db.NewTransaction(false), uses: 1}
+	s.snaps.Add(1)
+	s.mu.Lock()
+	old := s.snap
+	s.snap = next
+	publish()
+	s.mu.Unlock()
+	if old != nil {
+		s.release(old)
+	}
+}
+
+// until is how long it takes to t.
+func (s *Store) until(t time.Time) time.Duration { return t.Sub(s.opts.Now()) }
