@@ -29,7 +29,7 @@ type promise struct {
 // on its way.
 type reply struct {
 	packet   []byte
-	start    *broker.Consumer
+	start    []*broker.Consumer
 	retained []string // filters whose retained messages come next
 }
 

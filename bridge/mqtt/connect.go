@@ -118,7 +118,13 @@ func (c *conn) welcome(present bool, lsn spool.LSN) error {
 	if err != nil {
 		return err
 	}
-	r := &reply{packet: packet, start: c.session.consumer}
+	r := &reply{packet: packet}
+	if c.session.consumer != nil {
+		r.start = append(r.start, c.session.consumer)
+	}
+	if err := c.resumeShares(r); err != nil {
+		return err
+	}
 	c.source.patience = c.keepAlive + c.keepAlive/2
 	if c.source.patience == 0 {
 		_ = c.socket.SetReadDeadline(time.Time{}) // it was that of CONNECT
@@ -151,7 +157,6 @@ func (c *conn) offer(w *mqttwire.PropertyWriter) {
 	w.Number(mqttwire.ReceiveMaximum, uint32(c.door.ReceiveMax))
 	w.Number(mqttwire.MaximumPacketSize, uint32(c.door.PacketBytesMax))
 	w.Number(mqttwire.TopicAliasMaximum, topicAliasMax)
-	w.Number(mqttwire.SharedSubscriptionsOffer, 0)
 	if c.expiryCut {
 		w.Number(mqttwire.SessionExpiry, c.expiry)
 	}

@@ -64,7 +64,7 @@ func TestConnackSaysWhatWeDo(t *testing.T) {
 		}
 		for id, want := range map[mqttwire.PropertyID]uint32{
 			mqttwire.ReceiveMaximum: 100, mqttwire.MaximumPacketSize: 1 << 20,
-			mqttwire.TopicAliasMaximum: topicAliasMax, mqttwire.SharedSubscriptionsOffer: 0,
+			mqttwire.TopicAliasMaximum: topicAliasMax,
 		} {
 			if got, ok := m.Props.Uint32(id); !ok || got != want {
 				t.Errorf("%s = %d, %v, want %d", id, got, ok, want)

@@ -83,7 +83,14 @@ func (w *writer) attempt(d *broker.Delivery, safe spool.LSN) (open bool, err err
 	w.blocked = false
 	a := w.addresses.find(w.subs.Load(), d.Msg.Key)
 	g := &a.others
-	if a.own.subscriptions < g.subscriptions && publishedBy(d.Msg.Props, w.client) {
+	switch {
+	case d.Consumer != w.session.consumer:
+		var member bool
+		if g, member = w.sharedGrant(d.Consumer.Tag, a.topic); !member {
+			w.settled = append(w.settled, broker.Settlement{Tag: d.Tag, Outcome: broker.Returned})
+			return true, nil
+		}
+	case a.own.subscriptions < g.subscriptions && publishedBy(d.Msg.Props, w.client):
 		g = &a.own
 	}
 	switch {
@@ -116,6 +123,20 @@ func (w *writer) attempt(d *broker.Delivery, safe spool.LSN) (open bool, err err
 		w.drop(d)
 	}
 	return true, err
+}
+
+// sharedGrant is what a shared subscription grants to a topic. Not member means
+// that the client has left the group: the message is for another.
+func (w *writer) sharedGrant(filter, topic string) (g *grant, member bool) {
+	s := w.subs.Load().find(filter)
+	if s == nil {
+		return nil, false
+	}
+	g = &grant{}
+	if _, plain, _ := mqttwire.SplitShare(filter); mqttwire.MatchFilter(plain, topic) {
+		g.add(s)
+	}
+	return g, true
 }
 
 // number gives a delivery of QoS 1 or 2 its packet identifier, if it may go.

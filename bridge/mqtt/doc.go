@@ -36,6 +36,6 @@
 // after that MQTT 5 publishers get Quota Exceeded, and the others wait. The
 // keep alive is watched only while we read.
 //
-// What it does not do: shared subscriptions, enhanced authentication,
+// What it does not do: enhanced authentication,
 // outgoing topic aliases, delayed wills (a will goes out at once).
 package mqtt

@@ -27,6 +27,8 @@ type Door struct {
 	clients    map[string]*conn
 	connecting int // conns that have not sent CONNECT yet
 
+	shares map[string]int // subscribed sessions by the queue of a shared subscription
+
 	keeper *broker.Conn // for what belongs to no connection: sessions that are away
 	away   expiries
 }
@@ -38,6 +40,7 @@ func New(o Options) *Door {
 		constant: newConstantProperties(),
 		conns:    make(map[*conn]struct{}),
 		clients:  make(map[string]*conn),
+		shares:   make(map[string]int),
 		away:     newExpiries(),
 	}
 	d.buffers.New = func() any { return new([]byte) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"leveret/amqp"
@@ -36,13 +37,16 @@ type sessionAccess struct {
 }
 
 func (a *sessionAccess) Allows(action broker.Action, resource string) bool {
-	return resource == a.queue && resource != a.exchange || a.user.Allows(action, resource)
+	if resource != a.exchange && (resource == a.queue || action == broker.Read && strings.HasPrefix(resource, sharePrefix)) {
+		return true // who may be in a group was asked when it subscribed
+	}
+	return a.user.Allows(action, resource)
 }
 
 // open makes the client's session or takes the old one up. The LSN covers what
 // CONNACK says of it.
 func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error) {
-	c.session.queue = queuePrefix + c.client
+	c.session.queue = sessionQueue(c.client)
 	if err := c.join(); err != nil {
 		return false, 0, err
 	}
@@ -54,7 +58,7 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 	present = err == nil
 	if present && m.CleanStart {
 		present = false
-		if _, lsn, err = c.core.DeleteQueue(c.session.queue, false, false); err != nil {
+		if lsn, err = c.door.endSession(c.client); err != nil {
 			return false, 0, err
 		}
 	}
@@ -106,10 +110,8 @@ func (c *conn) resume() error {
 		return err
 	}
 	subs := new(subscriptions)
+	subs.list = c.door.subscriptionsOf(bindings)
 	for _, b := range bindings {
-		if s, ok := subscriptionOf(b); ok && b.Source == c.door.Exchange {
-			subs.list = append(subs.list, s)
-		}
 		if seconds, ok := expiryOf(b); ok {
 			c.recorded = seconds
 		}
@@ -162,10 +164,11 @@ func (c *conn) keepFor(seconds uint32) {
 func (c *conn) leaveSession() {
 	switch {
 	case !c.session.durable:
+		c.door.leaveShares(c.subs.Load().list)
 	case c.kept:
 		c.recordExpiry()
 	default:
-		if _, _, err := c.door.keeper.DeleteQueue(c.session.queue, false, false); err != nil {
+		if _, err := c.door.endSession(c.client); err != nil {
 			c.log.Error("mqtt session cannot be ended", "err", err)
 		}
 	}

@@ -103,7 +103,6 @@ func TestRefusedSubscriptions(t *testing.T) {
 		filters []string
 		v5, v3  string
 	}{
-		{"shared", nil, []string{"$share/g/a", "b"}, "SUBACK 1 9e 0", "SUBACK 1 80 0"},
 		{"too deep", nil, []string{deep, "b"}, "SUBACK 1 8f 0", "SUBACK 1 80 0"},
 		{"too many", nil, []string{"a", "b", "a", "c", "d"}, "SUBACK 1 0 0 0 0 97", "SUBACK 1 0 0 0 0 80"},
 		{"not allowed", []func(*mqttwire.Connect){login("writer", "")}, []string{"a"}, "SUBACK 1 87", "SUBACK 1 80"},

@@ -119,8 +119,8 @@ func (w *writer) answer(p *promise) error {
 	}
 	w.buf = append(w.buf, p.reply.packet...)
 	w.retained.want(p.reply.retained, w.subs.Load())
-	if p.reply.start != nil {
-		p.reply.start.Start() // behind CONNACK or SUBACK
+	for _, consumer := range p.reply.start {
+		consumer.Start() // behind CONNACK or SUBACK
 	}
 	return w.spill()
 }
