@@ -21,7 +21,12 @@ type queueArgs struct {
 	maxPriority   int
 	singleActive  bool
 	deliveryLimit int64 // -1 is none
+	attended      bool  // see ArgAttended
 }
+
+// ArgAttended as a queue argument (true) lets only messages that the spool
+// keeps wait while nobody consumes: the others are for who is there.
+const ArgAttended = "x-attended"
 
 // overflow is what happens to a message too many.
 type overflow uint8
@@ -62,6 +67,7 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 		maxPriority:   int(r.number("x-max-priority", 0, 0)),
 		deliveryLimit: r.number("x-delivery-limit", -1, 0),
 		singleActive:  r.flag("x-single-active-consumer"),
+		attended:      r.flag(ArgAttended),
 	}
 	if a.maxPriority > 255 {
 		r.refuse("x-max-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.maxPriority))

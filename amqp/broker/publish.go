@@ -150,10 +150,14 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 	var to, spill []spool.Dest
 	for _, t := range targets {
 		q := t.queue
+		kept := persistent && q.durable() && !t.transient
+		if !kept && q.args.attended && len(q.consumers) == 0 {
+			continue
+		}
 		l := q.laneFor(m)
 		e := entry{pos: l.claim(), msg: m, deadline: v.b.deadlineOf(q, m)}
 		switch {
-		case persistent && q.durable() && !t.transient:
+		case kept:
 			e.stored, l.inSpool = true, true
 			to = v.dests(to, l.id, e.pos)
 		case v.b.transient.Load()+v.incomingBytes+footprint(m) > v.b.limits.TransientBytesMax:

@@ -43,6 +43,11 @@ type Options struct {
 	PacketBytesMax   int // of one packet, 1 MiB
 	ReceiveMax       int // messages of QoS 1 and 2 in flight in each direction, 100, at most 16,383
 	SubscriptionsMax int // of one session, 1,000
+	// KeepQoS0 lets messages of QoS 0 wait for a client that is away and keeps
+	// its session; they are in memory, within its bounds, and a restart drops
+	// them. Otherwise they are for those who are connected. It counts when a
+	// session begins.
+	KeepQoS0 bool
 	// QueuedMax bounds what waits for a client whose session ends with its
 	// connection, 10,000 messages; beyond it the oldest are dropped. Sessions
 	// that are kept lose nothing.

@@ -70,6 +70,9 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 	c.keepFor(c.wishedExpiry(m))
 	if !present && c.kept {
 		spec := broker.QueueSpec{Name: c.session.queue, Durable: true}
+		if !c.door.KeepQoS0 {
+			spec.Args = amqp.Table{{Key: broker.ArgAttended, Value: true}}
+		}
 		if _, lsn, err = c.core.DeclareQueue(spec); err != nil {
 			return false, 0, err
 		}
