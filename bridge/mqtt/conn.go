@@ -37,6 +37,7 @@ type conn struct {
 	expiryCut bool   // it is less than what the client asked for
 	recorded  uint32 // the expiry in the spool; expiryNever when there is none
 	will      *broker.Publish
+	willDelay uint32    // seconds
 	welcomed  bool      // CONNACK was promised
 	resumed   spool.LSN // what was found of the session is safe when the log is durable up to it
 	incoming  incoming

@@ -37,5 +37,5 @@
 // keep alive is watched only while we read.
 //
 // What it does not do: enhanced authentication,
-// outgoing topic aliases, delayed wills (a will goes out at once).
+// outgoing topic aliases.
 package mqtt

@@ -29,8 +29,10 @@ type Door struct {
 
 	shares map[string]int // subscribed sessions by the queue of a shared subscription
 
-	keeper *broker.Conn // for what belongs to no connection: sessions that are away
-	away   expiries
+	keeper  *broker.Conn    // for what belongs to no connection: sessions that are away
+	keeping *broker.Session // of keeper
+	away    expiries        // when sessions end
+	wills   expiries        // when wills are sent
 }
 
 // New makes a door; Run opens it.
@@ -42,7 +44,9 @@ func New(o Options) *Door {
 		clients:  make(map[string]*conn),
 		shares:   make(map[string]int),
 		away:     newExpiries(),
+		wills:    newExpiries(),
 	}
+	d.wills.changed = d.away.changed // one goroutine looks at both
 	d.buffers.New = func() any { return new([]byte) }
 	return d
 }
@@ -57,8 +61,9 @@ func (d *Door) Run(ctx context.Context) error {
 		return fmt.Errorf("mqtt: connect to the broker: %w", err)
 	}
 	defer keeper.Close()
-	d.keeper = keeper
+	d.keeper, d.keeping = keeper, keeper.Open()
 	d.findSessions(time.Now())
+	d.findWills(time.Now())
 
 	var parts, served sync.WaitGroup
 	parts.Go(func() { d.expire(ctx) })

@@ -39,15 +39,15 @@ func (e *expiries) over(now time.Time) (clients []string, next time.Time) {
 		case !at.After(now):
 			clients = append(clients, client)
 			delete(e.due, client)
-		case next.IsZero() || at.Before(next):
-			next = at
+		default:
+			next = earlier(next, at)
 		}
 	}
 	return clients, next
 }
 
-// expire ends sessions when their time is over. It has a timer only while a
-// client is away whose session will end.
+// expire sends wills and ends sessions when their time has come. It has a timer
+// only while there is one to wait for.
 func (d *Door) expire(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -58,7 +58,7 @@ func (d *Door) expire(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if next := d.endSessions(time.Now()); next.IsZero() {
+		if next := earlier(d.sendWills(time.Now()), d.endSessions(time.Now())); next.IsZero() {
 			timer.Stop()
 		} else {
 			timer.Reset(time.Until(next))

@@ -56,8 +56,15 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 		return false, 0, err
 	}
 	present = err == nil
+	if !present || !m.CleanStart {
+		c.door.cancelWill(c.client)
+	}
 	if present && m.CleanStart {
 		present = false
+		// The session ends, and that its will is for, too.
+		if err := c.door.publishWill(c.client); err != nil {
+			c.door.lostWill(c.client, err)
+		}
 		if lsn, err = c.door.endSession(c.client); err != nil {
 			return false, 0, err
 		}
