@@ -13,8 +13,9 @@ import (
 type acks struct {
 	mu         sync.Mutex // protects the fields below
 	waiting    spool.Waiting[promise]
-	unanswered int // PUBLISHes of the client that have no PUBACK or PUBREC yet
-	pings      int // PINGRESPs, which promise nothing and do not wait
+	unanswered int  // PUBLISHes of the client that have no PUBACK or PUBREC yet
+	pings      int  // PINGRESPs, which promise nothing and wait for CONNACK alone
+	greeted    bool // CONNACK, the first promise, was given
 }
 
 // promise is an acknowledgement, or the reply that it points to.
@@ -77,13 +78,17 @@ func (a *acks) ping() {
 func (a *acks) give(log spool.Log, ready []promise) (_ []promise, pings int, moved <-chan struct{}, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	pings, a.pings = a.pings, 0
+	defer func() {
+		if a.greeted { // before anything else comes CONNACK (5.0, section 3.2)
+			pings, a.pings = a.pings, 0
+		}
+	}()
 	if a.waiting.Len() == 0 {
-		return ready, pings, nil, nil
+		return ready, 0, nil, nil
 	}
 	upTo, moved, err := log.Durable()
 	if err != nil {
-		return ready, pings, nil, err
+		return ready, 0, nil, err
 	}
 	for {
 		p, ok := a.waiting.Pop(upTo)
@@ -94,11 +99,12 @@ func (a *acks) give(log spool.Log, ready []promise) (_ []promise, pings int, mov
 			a.unanswered--
 		}
 		ready = append(ready, p)
+		a.greeted = true
 	}
 	if a.waiting.Len() == 0 {
 		moved = nil
 	}
-	return ready, pings, moved, nil
+	return ready, 0, moved, nil
 }
 
 // reply owes a packet that is true when the log is durable up to lsn.

@@ -93,14 +93,14 @@ func (w *writer) answers() (moved <-chan struct{}, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for range pings {
-		w.open()
-		w.buf = mqttwire.AppendPingresp(w.buf)
-	}
 	for i := range w.ready {
 		if err := w.answer(&w.ready[i]); err != nil {
 			return nil, err
 		}
+	}
+	for range pings {
+		w.open()
+		w.buf = mqttwire.AppendPingresp(w.buf)
 	}
 	if len(w.ready) > 0 {
 		signal(w.eased)
