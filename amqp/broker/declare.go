@@ -31,6 +31,9 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.deleted {
+		return 0, errVHostGone
+	}
 	if spec.Name == "" {
 		return 0, errDefaultExchange
 	}
@@ -51,7 +54,18 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 		return 0, err
 	}
 	v.exchanges[spec.Name] = x
+	v.alternateLocked(x)
 	v.routesGen++
+	var hold spool.QueueID
+	if spec.Type == typeDelayed {
+		hold = v.b.ids.next(1, &v.batch)
+		v.holdLocked(x, hold)
+	}
+	if spec.Durable && hold != 0 {
+		v.batch.Puts = append(v.batch.Puts, spool.Put{
+			Key: definitionKey(kindHolding, v.name, spec.Name), Value: encodeHolding(v.name, spec.Name, hold),
+		})
+	}
 	if spec.Durable {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{
 			Key: definitionKey(kindExchange, v.name, spec.Name), Value: encodeExchange(v.name, spec),
@@ -105,6 +119,9 @@ func (v *VHost) deleteExchangeLocked(x *exchange) {
 	if x.Durable {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindExchange, v.name, x.Name)})
 	}
+	if x.holding != nil {
+		v.dropHoldingLocked(x.holding)
+	}
 	for _, b := range x.sources {
 		v.unbindLocked(b)
 	}
@@ -118,6 +135,13 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.deleted {
+		return QueueInfo{}, 0, errVHostGone
+	}
+	if isReplyName(spec.Name) {
+		info, err := v.checkReplyLocked(spec.Name)
+		return info, 0, err
+	}
 	made := spec.Name == ""
 	if made {
 		spec.Name = newName("amq.gen-")
@@ -137,12 +161,25 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			return QueueInfo{}, 0, err
 		}
 	}
-	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	if err := v.roomForQueueLocked(spec.Name); err != nil {
+		return QueueInfo{}, 0, err
+	}
+	q, err := v.makeQueueLocked(c, spec)
 	if err != nil {
 		return QueueInfo{}, 0, err
 	}
-	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
-		return QueueInfo{}, 0, err
+	return q.info(), v.finishLocked(), nil
+}
+
+// makeQueueLocked makes a queue that is not there yet.
+func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
+	thing := v.named("queue", spec.Name)
+	args, err := parseQueueArgs(thing, spec.Args)
+	if err == nil {
+		err = fitsType(thing, spec)
+	}
+	if err != nil {
+		return nil, err
 	}
 	q := v.newQueueLocked(v.b.ids.next(args.lanes(), &v.batch), spec, args)
 	q.lastUsed = v.b.now()
@@ -156,7 +193,21 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			Key: definitionKey(kindQueue, v.name, spec.Name), Value: encodeQueue(v.name, q.id, spec),
 		})
 	}
-	return q.info(), v.finishLocked(), nil
+	return q, nil
+}
+
+// fitsType refuses what RabbitMQ refuses of quorum queues.
+func fitsType(thing string, spec QueueSpec) error {
+	r := argReader{args: spec.Args}
+	switch {
+	case !r.quorum():
+		return nil
+	case spec.Exclusive:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'exclusive-owner' for %s", thing)
+	case !spec.Durable:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'non-durable' for %s", thing)
+	}
+	return nil
 }
 
 func (q *queue) info() QueueInfo {
@@ -168,6 +219,9 @@ func (c *Conn) CheckQueue(name string) (QueueInfo, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if isReplyName(name) {
+		return v.checkReplyLocked(name)
+	}
 	q, err := v.queueLocked(c, name)
 	if err != nil {
 		return QueueInfo{}, err

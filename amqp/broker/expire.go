@@ -10,10 +10,6 @@ import (
 // deadlineOf is when a message of a queue expires: the smaller of the queue's
 // x-message-ttl and its own expiration, counted from when it came in. 0 is
 // never.
-//
-// A message of an earlier start has waited for as long as the wall clock says,
-// when it was right in both starts; else the time between does not count: it
-// may have been a minute without power or a month (nothing expires for a guess).
 func (b *Broker) deadlineOf(q *queue, m *amqp.Message) amqp.Instant {
 	ttl := q.args.ttl
 	if m.Props.Has(amqp.HasExpiration) {
@@ -24,16 +20,25 @@ func (b *Broker) deadlineOf(q *queue, m *amqp.Message) amqp.Instant {
 	if ttl < 0 {
 		return 0
 	}
-	at := m.Stamp.At
-	if m.Stamp.Boot != b.boots.current {
+	return b.after(m.Stamp, ttl)
+}
+
+// after is the moment so many milliseconds after a message came in, in this
+// boot's time; never 0.
+//
+// A message of an earlier start has waited for as long as the wall clock says,
+// when it was right in both starts; else the time between does not count: it
+// may have been a minute without power or a month (nothing expires for a guess).
+func (b *Broker) after(s amqp.Stamp, ms int64) amqp.Instant {
+	at := s.At
+	if s.Boot != b.boots.current {
 		at = 0
-		then, known := b.WallTime(m.Stamp)
+		then, known := b.WallTime(s)
 		if base, sure := b.WallTime(amqp.Stamp{Boot: b.boots.current}); known && sure && then.Before(base) {
 			at = -amqp.Instant(base.Sub(then))
 		}
 	}
-	deadline := at + amqp.Instant(time.Duration(min(ttl, numberMax))*time.Millisecond)
-	return max(deadline, 1) // 0 would be never
+	return max(at+amqp.Instant(time.Duration(min(ms, numberMax))*time.Millisecond), 1)
 }
 
 // checkExpiration refuses an expiration property that is no number.
@@ -83,6 +88,12 @@ func (q *queue) arm() {
 			q.v.askForCold(l)
 		}
 	}
+	if len(q.resting) > 0 {
+		soonest(q.resting[0].due)
+	}
+	if q.review > 0 {
+		soonest(q.review)
+	}
 	if q.args.expires > 0 && len(q.consumers) == 0 {
 		soonest(q.lastUsed + amqp.Instant(time.Duration(q.args.expires)*time.Millisecond))
 	}
@@ -127,6 +138,7 @@ func (v *VHost) tick() (next amqp.Instant) {
 		v.refillLocked(l)
 		v.finishLocked()
 	}
+	next = v.releaseAllLocked()
 	now := v.b.now()
 	for _, q := range v.queues {
 		if q.alarm == 0 || q.alarm > now {
@@ -135,6 +147,9 @@ func (v *VHost) tick() (next amqp.Instant) {
 		if q.args.expires > 0 && len(q.consumers) == 0 && now >= q.lastUsed+amqp.Instant(time.Duration(q.args.expires)*time.Millisecond) {
 			v.deleteQueueLocked(q)
 			continue
+		}
+		if q.review > 0 && q.review <= now {
+			v.overdueLocked(q)
 		}
 		v.touchLocked(q)
 	}

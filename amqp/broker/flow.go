@@ -88,6 +88,7 @@ func (v *VHost) enterLocked() {
 	v.incoming, v.incomingBytes = v.incoming[:0], 0
 	v.retained.done()
 	v.applyMarksLocked()
+	v.rememberLocked(true)
 }
 
 // undoLocked gives the positions of a refused batch back.
@@ -101,4 +102,5 @@ func (v *VHost) undoLocked() {
 	v.batch.Reset()
 	v.retained.undo()
 	v.marking = v.marking[:0]
+	v.rememberLocked(false)
 }

@@ -67,9 +67,13 @@ func (v *VHost) acceptAllLocked(s *Session, now amqp.Instant, ps []Publish) (int
 
 func (v *VHost) receiptsLocked(ps []Publish, lsn spool.LSN) {
 	for i := range ps {
-		if ps[i].LSN != 0 {
-			ps[i].LSN = lsn
+		if ps[i].LSN == 0 {
+			continue
 		}
+		if lsn == 0 { // nothing but repetitions: everything before is the newest
+			lsn, _ = v.b.log.Append(&v.batch) // a failed log tells everybody by itself
+		}
+		ps[i].LSN = lsn
 	}
 	v.b.counts.published.Add(uint64(len(ps)))
 }
@@ -80,15 +84,17 @@ const pendingLSN = ^spool.LSN(0) // "the batch's own", until Append has answered
 // batch. A refused message has changed nothing.
 func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	p.LSN, p.Routed, p.Refused = 0, false, false
-	x, err := v.writableLocked(s, p.Msg.Exchange)
-	if err == nil {
-		err = v.checkMessage(s, p.Msg)
-	}
+	x, err := v.checkPublishLocked(s, p)
 	if err == nil && p.Mark.Queue != "" {
 		_, err = v.markableLocked(s.conn, p.Mark)
 	}
 	if err != nil {
 		return err
+	}
+	if !v.freshLocked(x.window, p.Msg) {
+		p.Routed = true // as it was the first time, as far as anybody knows
+		v.repeated(p)
+		return nil
 	}
 	if p.Retain {
 		v.retainLocked(p)
@@ -100,15 +106,33 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 		v.markPublishLocked(p)
 		return nil
 	}
-	if blind(p.Msg.Props) {
+	if blind(p.Msg.Props) && !slices.ContainsFunc(targets, isHeld) {
 		p.Msg = withoutBlind(p.Msg)
 	}
-	targets = v.openTo(p, targets)
+	targets = v.firstTimeLocked(p, v.openTo(p, targets))
 	if v.deliverToLocked(p.Msg, targets) {
 		p.LSN = pendingLSN
 	}
 	v.markPublishLocked(p)
 	return nil
+}
+
+// checkPublishLocked refuses what a session may not publish, and finds the
+// exchange for what it may.
+func (v *VHost) checkPublishLocked(s *Session, p *Publish) (*exchange, error) {
+	x, err := v.writableLocked(s, p.Msg.Exchange)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkMessage(s, p.Msg); err != nil {
+		return nil, err
+	}
+	if s.conn.topics != nil {
+		if err := s.conn.allowTopics(x, p.Msg); err != nil {
+			return nil, err
+		}
+	}
+	return x, v.addressLocked(s, p)
 }
 
 // checkMessage refuses what no queue could be given.
@@ -198,8 +222,11 @@ func (v *VHost) writableLocked(s *Session, name string) (*exchange, error) {
 	return x, nil
 }
 
+var errTxRefused = amqp.Errorf(amqp.PreconditionFailed, "transaction is not committed: a queue that it publishes to is full")
+
 // Commit publishes and settles as one change: all of it is durable at the LSN,
-// or none (0-9-1, tx.commit). A refusal, or spool.ErrFull, changes nothing.
+// or none (0-9-1, tx.commit). A refusal, or spool.ErrFull, changes nothing; a
+// queue that would not have one of the messages is a refusal of all.
 func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spool.LSN, error) {
 	v := s.conn.v
 	v.mu.Lock()
@@ -212,7 +239,11 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 			return 0, err
 		}
 	}
-	if _, err := v.acceptAllLocked(s, now, ps); err != nil {
+	_, err := v.acceptAllLocked(s, now, ps)
+	if err == nil && slices.ContainsFunc(ps, func(p Publish) bool { return p.Refused }) {
+		err = errTxRefused
+	}
+	if err != nil {
 		v.undoLocked()
 		return 0, err
 	}
@@ -220,6 +251,7 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 		// A tag that an earlier one of these settled is no error any more.
 		_ = v.settleLocked(s, &ops[i])
 	}
+	s.creditLocked()
 	v.batch.Moves = true // there was room, and settled state cannot be undone
 	lsn := v.finishLocked()
 	v.receiptsLocked(ps, lsn)

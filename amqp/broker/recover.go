@@ -15,8 +15,8 @@ import (
 func Open(o Options) (*Broker, error) {
 	b := &Broker{
 		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble, now: o.Now, alarm: o.Alarm,
-		vhosts: make(map[string]*VHost),
-		boots:  boots{records: make(map[amqp.Boot]BootRecord)},
+		vhosts: make(map[string]*VHost), users: make(map[string]int),
+		boots: boots{records: make(map[amqp.Boot]BootRecord)},
 	}
 	if b.trouble == nil {
 		b.trouble = func(string, ...any) {}
@@ -75,12 +75,18 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.boot(value)
 	case kindExchange:
 		err = r.exchange(value)
+	case kindHolding:
+		err = r.holding(value)
+	case kindPolicy:
+		err = r.policy(value)
 	case kindQueue:
 		err = r.queue(value)
 	case kindBinding:
 		r.bindings = append(r.bindings, waitingDefinition{key, value})
 	case kindMark:
 		r.marks = append(r.marks, waitingDefinition{key, value})
+	case kindVHost:
+		err = r.ownVHost(value)
 	case kindValue:
 		err = r.value(value)
 	case kindNode:
@@ -161,6 +167,22 @@ func (r *recovery) queue(value []byte) error {
 	return nil
 }
 
+func (r *recovery) holding(value []byte) error {
+	d := decode(value)
+	v := r.vhost(d.text())
+	x := v.exchanges[d.text()] // definitions come by key: exchanges are there
+	id := spool.QueueID(d.uvarint())
+	if d.err != nil {
+		return d.err
+	}
+	r.b.ids.seen(id)
+	if x != nil && x.Type == typeDelayed {
+		l := v.holdLocked(x, id).queue.lanes[0]
+		r.byID[id] = l
+	}
+	return nil
+}
+
 func (r *recovery) value(value []byte) error {
 	d := decode(value)
 	vhost := d.text()
@@ -181,9 +203,13 @@ func (r *recovery) ids(value []byte) error {
 	return d.err
 }
 
-// link makes the bindings and sets the marks, now that everything they join is there. One whose
+// link applies the policies, makes the bindings and sets the marks, now that
+// everything they join is there. One whose
 // end is gone is forgotten: the end's deletion was cut short.
 func (r *recovery) link() {
+	for _, v := range r.b.vhosts {
+		v.applyAllLocked()
+	}
 	for _, w := range r.bindings {
 		v, b, err := r.binding(w.value)
 		switch {

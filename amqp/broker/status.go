@@ -12,6 +12,8 @@ type counts struct {
 	unrouted     atomic.Uint64
 	unretained   atomic.Uint64
 	expired      atomic.Uint64
+	lapsed       atomic.Uint64
+	duplicates   atomic.Uint64
 	deadLettered atomic.Uint64
 	damaged      atomic.Uint64
 	missing      atomic.Uint64
@@ -30,7 +32,10 @@ type Status struct {
 	Published      uint64 // messages taken since the start
 	Unrouted       uint64 // of those, without a queue
 	Unretained     uint64 // values not kept because the store was full
+	Held           int    // messages that exchanges hold back until their time
+	Duplicates     uint64 // messages that were seen before and not taken again
 	Expired        uint64 // messages whose time was over
+	Lapsed         uint64 // deliveries taken back by a consumer timeout
 	DeadLettered   uint64 // messages that went to a dead letter exchange
 	Damaged        uint64 // stored messages that could not be read and were left out
 	Missing        uint64 // messages that the spool should have had and had not
@@ -45,9 +50,12 @@ type QueueStatus struct {
 	AutoDelete  bool
 	Ready       int
 	Unacked     int
+	Resting     int   // came back and wait for their next delivery
 	Bytes       int64 // bodies of the ready ones
 	Consumers   int
-	In, Out     uint64 // messages since the start
+	// Policy and OperatorPolicy name those in force; "" is none.
+	Policy, OperatorPolicy string
+	In, Out                uint64 // messages since the start
 }
 
 // Status collects it, one vhost at a time.
@@ -55,7 +63,7 @@ func (b *Broker) Status() Status {
 	st := Status{
 		Published: b.counts.published.Load(), Unrouted: b.counts.unrouted.Load(),
 		Unretained: b.counts.unretained.Load(), Damaged: b.counts.damaged.Load(),
-		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
+		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), Lapsed: b.counts.lapsed.Load(), Duplicates: b.counts.duplicates.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,19 +89,32 @@ func (v *VHost) addTo(st *Status) {
 		st.Connections++
 		st.Sessions += len(c.sessions)
 	}
+	for h := range v.holdings {
+		st.Held += h.queue.count
+	}
 	for _, q := range v.queues {
 		st.Consumers += len(q.consumers)
+		if q.isReply() {
+			continue // nobody declared it
+		}
 		st.Queues = append(st.Queues, q.status())
 	}
 }
 
 func (q *queue) status() QueueStatus {
-	return QueueStatus{
+	st := QueueStatus{
 		VHost: q.v.name, Name: q.name,
 		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
-		Ready: q.count, Unacked: q.unacked, Bytes: q.bytes,
+		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}
+	if q.policy != nil {
+		st.Policy = q.policy.Name
+	}
+	if q.operator != nil {
+		st.OperatorPolicy = q.operator.Name
+	}
+	return st
 }
 
 // QueueStatus is the status of one queue; ok is false when there is none.

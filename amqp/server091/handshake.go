@@ -169,14 +169,18 @@ func (c *conn) enter(vhost string) error {
 		return amqp.Errorf(amqp.NotAllowed, "access to vhost '%s' refused for user '%s'", vhost, c.who.User)
 	}
 	out := newWriter(c)
+	c.out, c.who.End = out, c.forced
 	core, err := c.s.o.Broker.Connect(vhost, c.who, out.deliverable)
+	if err != nil {
+		c.out = nil
+	}
 	if errors.Is(err, broker.ErrNoVHost) {
 		return amqp.Errorf(amqp.NotAllowed, "vhost %s not found", vhost)
 	}
 	if err != nil {
 		return err
 	}
-	c.core, c.out, out.core = core, out, core
+	c.core, out.core = core, core
 	return nil
 }
 
