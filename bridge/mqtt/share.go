@@ -46,7 +46,7 @@ func (c *conn) subscribeShared(f *mqttwire.Subscription, id uint32, r *reply) (m
 	switch {
 	case !ok:
 		return mqttwire.TopicFilterInvalid, 0, nil
-	case c.access != nil && !c.access.Allows(broker.Read, c.door.Exchange):
+	case !c.allows(broker.Read, bridge.PatternFromFilter(filter)):
 		return mqttwire.NotAuthorized, 0, nil
 	}
 	s := subscription{
