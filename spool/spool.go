@@ -158,6 +158,8 @@ type Stats struct {
 	BytesIn     uint64 // bytes handed to the store, before its own overhead
 	SyncNanos   uint64 // time spent in commits
 	Corrupt     uint64 // records found damaged
+	Lost        uint64 // records that were durable before this open and are not there
+	Quarantined uint64 // damaged pieces that were kept aside
 }
 
 // Log is the durable log. All methods may be called from any goroutine; Append
@@ -180,6 +182,7 @@ type Log interface {
 	Read(q QueueID, from Pos, items []Item, bytesMax int) (int, error)
 	// Load gives everything that was there at open: first all definitions in
 	// order of their keys, then the depth of every queue that holds records.
+	// A nil value stands for a definition that is damaged beyond repair.
 	// Values may be kept. It is called once, before the first Append.
 	Load(def func(key string, value []byte) error, queue func(Depth) error) error
 	Stats() Stats

@@ -16,7 +16,8 @@ const idleLook = time.Second
 // returns early with ErrFailed when the disk cannot be trusted any more. It is
 // called once.
 func (s *Store) Run(ctx context.Context) error {
-	c := &committer{Store: s, ended: s.opts.Now().Add(-s.opts.CommitWindow)}
+	now := s.opts.Now()
+	c := &committer{Store: s, ended: now.Add(-s.opts.CommitWindow), settled: now.Add(settledAfter)}
 	c.janitor.store, c.janitor.passes = s, 1 // what the last life left half done
 	err := c.run(ctx)
 	c.janitor.wait()
@@ -32,6 +33,10 @@ type committer struct {
 	ended   time.Time // of the last commit
 	janitor janitor
 	writers []*chunkWriter // buffers for chunks, used again
+
+	settled  time.Time // when the start will have been good; zero: it was
+	defsDue  time.Time // when definitions are to be copied; zero: nothing changed
+	defsDone time.Time // when they were last
 }
 
 func (c *committer) run(ctx context.Context) error {
@@ -160,13 +165,16 @@ func (c *committer) commit() error {
 	c.index.begin(c.snap.txn) // only this goroutine replaces snap
 	written, err := c.build(g)
 	if err == nil {
-		err = c.write()
+		err = c.write(written)
 	}
 	c.index.end()
 	if err != nil {
 		return fmt.Errorf("commit up to %d: %w", g.last, err)
 	}
 	c.ended = c.opts.Now()
+	if len(g.puts) > 0 && c.defsDue.IsZero() {
+		c.defsDue = later(c.ended.Add(defCopySoon), c.defsDone.Add(defCopyEvery))
+	}
 	c.publish(func() {
 		c.stats.Written += uint64(written)
 		c.settleLocked(g)
@@ -179,13 +187,14 @@ func (c *committer) commit() error {
 // write brings the index's changes to the disk. It returns nil only when they
 // are there: synced, nothing in Badger's log says otherwise (a failed sync of
 // the value log is reported nowhere else), and the names of new files synced.
-func (c *committer) write() error {
-	list := c.index.changes.list
-	if len(list) == 0 {
+func (c *committer) write(records int) error {
+	if len(c.index.changes.list) == 0 {
 		return nil
 	}
+	next := mark{c.mark.commits + 1, c.mark.records + uint64(records)}
+	c.index.changes.set([]byte{classMark}, next.encode())
 	begun := time.Now()
-	if err := c.out.write(list); err != nil {
+	if err := c.out.write(c.index.changes.list); err != nil {
 		return err
 	}
 	if err := c.latch.err(); err != nil {
@@ -193,6 +202,12 @@ func (c *committer) write() error {
 	}
 	if err := c.files.settle(c.index.changes.bytes); err != nil {
 		return err
+	}
+	c.mark = next
+	if next.commits >= c.high.noted.commits+markEvery {
+		if err := c.high.note(next); err != nil {
+			return err
+		}
 	}
 	c.mu.Lock()
 	c.stats.Commits++
@@ -283,7 +298,7 @@ func (c *committer) resumePurge(q spool.QueueID) error {
 	_, err := c.index.resume(q)
 	if err == nil {
 		c.index.flush()
-		err = c.write()
+		err = c.write(0)
 	}
 	c.index.end()
 	if err != nil {

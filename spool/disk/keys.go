@@ -19,6 +19,7 @@ const (
 	classChunk   = 'c'
 	classPurge   = 'p'
 	classRedo    = 'r'
+	classMark    = 'm'
 	classScratch = '~'
 )
 
@@ -49,6 +50,13 @@ func splitEntryKey(k []byte) (q spool.QueueID, first spool.Pos, ok bool) {
 func purgeKey(q spool.QueueID) []byte { return be.AppendUint32([]byte{classPurge}, uint32(q)) }
 
 func redoKey(part int) []byte { return be.AppendUint32([]byte{classRedo}, uint32(part)) }
+
+func redoPartOf(key []byte) int {
+	if len(key) != 5 {
+		return 0
+	}
+	return int(be.Uint32(key[1:]))
+}
 
 func defKey(name string) []byte { return append([]byte{classDef}, name...) }
 

@@ -60,6 +60,13 @@ type Options struct {
 	// five to eight times smaller for about 0.7 µs per 200 bytes.
 	NoCompression bool
 
+	// Crashed tells that the process before this one ended by a panic in the
+	// store: its start counts as failed.
+	Crashed bool
+	// Trouble is told what an operator must know, by name; an empty text says
+	// that it is over. It is called from any goroutine. nil: it is logged.
+	Trouble func(name, text string)
+
 	Log *slog.Logger     // nil: silent
 	Now func() time.Time // nil: time.Now
 }

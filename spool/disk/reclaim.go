@@ -60,6 +60,9 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		c.gate()
 		next(now.Add(idleLook))
 	}
+	if err := c.takeNotes(now, next); err != nil {
+		return look, err
+	}
 	j := &c.janitor
 	if at := j.pageOut(now); !at.IsZero() {
 		next(at)

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -13,15 +14,19 @@ import (
 
 // Store is an open spool. Open makes it, Run drives it, Close ends it.
 type Store struct {
-	opts  Options
-	db    *badger.DB
-	latch *latch
-	lock  *os.File
-	files *folder
-	zip   *zipper
-	out   writer
-	cache *chunkCache
-	index *index // the writer's
+	opts   Options
+	db     *badger.DB
+	latch  *latch
+	lock   *os.File
+	files  *folder
+	zip    *zipper
+	out    writer
+	cache  *chunkCache
+	index  *index // the writer's
+	grave  quarantine
+	high   *highWater // the writer's, as mark is
+	mark   mark       // of the last commit
+	starts *starts    // the writer's
 
 	snaps sync.WaitGroup // snapshots that are in use
 	wake  chan struct{}  // has one place: the writer looks again
@@ -200,6 +205,9 @@ func (s *Store) Load(def func(string, []byte) error, queue func(spool.Depth) err
 		}
 		value, err := decodeDef(name, stored)
 		if err != nil {
+			value, err = s.restoreDef(name, stored)
+		}
+		if err != nil {
 			return err
 		}
 		if err := def(name, value); err != nil {
@@ -234,7 +242,8 @@ func (s *Store) fail(cause error) error {
 // Close ends the store. Run must have returned; what it did not commit is lost.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	if s.failed == nil {
+	sound := s.failed == nil
+	if sound {
 		s.failed = fmt.Errorf("%w: closed", spool.ErrFailed)
 		close(s.moved)
 		s.letInLocked()
@@ -246,21 +255,27 @@ func (s *Store) Close() error {
 		s.release(snap)
 	}
 	s.snaps.Wait() // readers that have begun may end
-	err := s.db.Close()
+	var err error
+	if sound && s.latch.err() == nil { // else nobody knows what is true
+		err = s.leaveNotes()
+	}
+	err = errors.Join(err, s.closeFiles())
 	if err == nil {
 		err = s.latch.err()
 	}
-	s.zip.close()
-	if ferr := s.files.close(); err == nil {
-		err = ferr
+	if err == nil && sound {
+		err = copyManifest(s.opts.Dir)
 	}
-	if uerr := s.lock.Close(); err == nil { // gives the lock back
-		err = uerr
-	}
+	err = errors.Join(err, s.lock.Close()) // gives the lock back
 	if err != nil {
 		return fmt.Errorf("close spool %s: %w", s.opts.Dir, err)
 	}
 	return nil
+}
+
+// leaveNotes writes, at a clean stop, what the next start compares with.
+func (s *Store) leaveNotes() error {
+	return errors.Join(s.high.note(s.mark), s.copyDefs(), s.starts.good())
 }
 
 // snapshot is the database as of one commit, shared by readers.
