@@ -101,6 +101,7 @@ func (s *Store) bequeath(from string) error {
 	if err := s.out.write(list); err != nil {
 		return fmt.Errorf("take over %d definitions: %w", len(list), err)
 	}
+	s.refresh(func() {})
 	s.opts.Log.Info("definitions taken over", "from", from, "count", len(list))
 	return nil
 }

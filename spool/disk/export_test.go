@@ -4,6 +4,9 @@ import "errors"
 
 // Private doors for tests.
 
+// MarkEvery is how far the high-water file may lag behind.
+const MarkEvery = markEvery
+
 // Abandon makes Run stop without its last commit, as a power cut would.
 func (s *Store) Abandon() {
 	s.mu.Lock()

@@ -116,6 +116,7 @@ func (s *Store) tooFull() error {
 	if reserve == 0 {
 		reserve = min(64<<20+2*s.opts.ValueLogFileSize, total/10)
 	}
+	s.tendBallast(free, total, reserve)
 	if was {
 		reserve += reserve / 8
 	}

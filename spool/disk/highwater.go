@@ -129,9 +129,9 @@ func (s *Store) compare() error {
 	}
 	lost := noted.records - min(noted.records, have.records)
 	s.stats.Lost += lost
-	s.tell(troubleLost, fmt.Sprintf("the end of the log is gone: %d commits with %d messages that were confirmed before %s",
-		noted.commits-have.commits, lost, "the last stop are not on the disk"))
+	s.tell(troubleLost, fmt.Sprintf("the end of the log is gone: %d commits with %d messages that were confirmed are not on the disk",
+		noted.commits-have.commits, lost))
 	// Go on above both, so that the gap is told once.
 	s.mark = mark{commits: noted.commits, records: max(noted.records, have.records)}
-	return nil
+	return s.out.commit([]change{{[]byte{classMark}, s.mark.encode()}})
 }

@@ -246,8 +246,8 @@ type recovery struct {
 
 func (r *recovery) run() error {
 	r.txn = r.s.db.NewTransaction(false)
-	defer r.txn.Discard()
-	for _, step := range []func() error{r.markers, r.chunks, r.entries, r.rebuild, r.unused} {
+	defer func() { r.txn.Discard() }() // it may be replaced
+	for _, step := range []func() error{r.salvage, r.markers, r.chunks, r.entries, r.rebuild, r.unused} {
 		if err := step(); err != nil {
 			return err
 		}
