@@ -21,6 +21,11 @@ type queueArgs struct {
 	maxPriority   int
 	singleActive  bool
 	deliveryLimit int64 // -1 is none
+	retryMin      int64 // ms a message rests after its first return; 0 is not at all
+	retryMax      int64 // ms it rests at most; 0 is no limit
+	// consumerTimeout is how long (ms) a consumer may have a message; 0 is for
+	// ever.
+	consumerTimeout int64
 }
 
 // overflow is what happens to a message too many.
@@ -41,6 +46,7 @@ var comparedQueueArgs = []string{
 	"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
 	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
 	"x-single-active-consumer", "x-delivery-limit", "x-queue-type",
+	"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max", "x-consumer-timeout",
 }
 
 // argReader reads arguments and keeps the first refusal.
@@ -55,14 +61,17 @@ type argReader struct {
 func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 	r := argReader{thing: thing, args: args}
 	a := queueArgs{
-		ttl:           r.number("x-message-ttl", -1, 0),
-		expires:       r.number("x-expires", 0, 1),
-		maxLength:     r.number("x-max-length", -1, 0),
-		maxBytes:      r.number("x-max-length-bytes", -1, 0),
-		maxPriority:   int(r.number("x-max-priority", 0, 0)),
-		deliveryLimit: r.number("x-delivery-limit", -1, 0),
-		singleActive:  r.flag("x-single-active-consumer"),
+		ttl:          r.number("x-message-ttl", -1, 0),
+		expires:      r.number("x-expires", 0, 1),
+		maxLength:    r.number("x-max-length", -1, 0),
+		maxBytes:     r.number("x-max-length-bytes", -1, 0),
+		maxPriority:  int(r.number("x-max-priority", 0, 0)),
+		singleActive: r.flag("x-single-active-consumer"),
+
+		consumerTimeout: r.number("x-consumer-timeout", 0, 1),
 	}
+	a.retryMin, a.retryMax = r.retry()
+	a.deliveryLimit = r.deliveryLimit(a.retryMin > 0 || r.quorum())
 	if a.maxPriority > 255 {
 		r.refuse("x-max-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.maxPriority))
 	}
@@ -84,12 +93,64 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 	return a, r.err
 }
 
-// queueType takes classic queues; the others promise what is not there yet.
+// Types of queues. A quorum queue is a durable queue with a delivery limit:
+// there is one node, and all durable queues here are as safe as that type
+// promises. Arguments that are about other nodes or about a memory layout
+// (x-queue-mode, x-queue-version, x-queue-leader-locator and the like) are kept
+// and mean nothing.
+const (
+	typeClassic = "classic"
+	typeQuorum  = "quorum"
+	typeStream  = "stream"
+)
+
+// deliveryLimitDefault is RabbitMQ's for quorum queues.
+const deliveryLimitDefault = 20
+
+func (r *argReader) quorum() bool {
+	kind, _ := r.text("x-queue-type")
+	return strings.EqualFold(kind, typeQuorum)
+}
+
 func (r *argReader) queueType() {
 	kind, given := r.text("x-queue-type")
-	if given && !strings.EqualFold(kind, "classic") && r.err == nil {
-		r.err = amqp.Errorf(amqp.NotImplemented, "queue type '%s' for %s", kind, r.thing)
+	switch {
+	case !given || strings.EqualFold(kind, typeClassic) || strings.EqualFold(kind, typeQuorum):
+	case strings.EqualFold(kind, typeStream):
+		r.refuse("x-queue-type", "streams are not offered; a durable queue with x-max-length-bytes keeps the newest messages")
+	default:
+		r.refuse("x-queue-type", "\"unsupported queue type '"+kind+"'\"")
 	}
+}
+
+// deliveryLimit is how often a message may come back; a negative one is no
+// limit, and default applies to queues for which there is one.
+func (r *argReader) deliveryLimit(hasDefault bool) int64 {
+	v, given := r.args.Get("x-delivery-limit")
+	if n, isNumber := amqp.Int(v); isNumber && n < 0 {
+		return -1
+	}
+	if !given && hasDefault {
+		return deliveryLimitDefault
+	}
+	return r.number("x-delivery-limit", -1, 0)
+}
+
+// retry reads how long a message rests after it came back. The types tell
+// returns apart that are one in 0-9-1: all but "disabled" mean the same.
+func (r *argReader) retry() (least, most int64) {
+	least, most = r.number("x-delayed-retry-min", 0, 1), r.number("x-delayed-retry-max", 0, 1)
+	if most > 0 && most < least {
+		r.refuse("x-delayed-retry-max", "less than x-delayed-retry-min")
+	}
+	switch kind, _ := r.text("x-delayed-retry-type"); kind {
+	case "", "all", "failed", "returned":
+	case "disabled":
+		return 0, 0
+	default:
+		r.refuse("x-delayed-retry-type", "\"unknown type '"+kind+"'\"")
+	}
+	return least, most
 }
 
 func (r *argReader) refuse(key, why string) {

@@ -118,6 +118,10 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if isReplyName(spec.Name) {
+		info, err := v.checkReplyLocked(spec.Name)
+		return info, 0, err
+	}
 	made := spec.Name == ""
 	if made {
 		spec.Name = newName("amq.gen-")
@@ -137,12 +141,25 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			return QueueInfo{}, 0, err
 		}
 	}
-	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
+		return QueueInfo{}, 0, err
+	}
+	q, err := v.makeQueueLocked(c, spec)
 	if err != nil {
 		return QueueInfo{}, 0, err
 	}
-	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
-		return QueueInfo{}, 0, err
+	return q.info(), v.finishLocked(), nil
+}
+
+// makeQueueLocked makes a queue that is not there yet.
+func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
+	thing := v.named("queue", spec.Name)
+	args, err := parseQueueArgs(thing, spec.Args)
+	if err == nil {
+		err = fitsType(thing, spec)
+	}
+	if err != nil {
+		return nil, err
 	}
 	q := v.newQueueLocked(v.b.ids.next(args.lanes(), &v.batch), spec, args)
 	q.lastUsed = v.b.now()
@@ -156,7 +173,21 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			Key: definitionKey(kindQueue, v.name, spec.Name), Value: encodeQueue(v.name, q.id, spec),
 		})
 	}
-	return q.info(), v.finishLocked(), nil
+	return q, nil
+}
+
+// fitsType refuses what RabbitMQ refuses of quorum queues.
+func fitsType(thing string, spec QueueSpec) error {
+	r := argReader{args: spec.Args}
+	switch {
+	case !r.quorum():
+		return nil
+	case spec.Exclusive:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'exclusive-owner' for %s", thing)
+	case !spec.Durable:
+		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'non-durable' for %s", thing)
+	}
+	return nil
 }
 
 func (q *queue) info() QueueInfo {
@@ -168,6 +199,9 @@ func (c *Conn) CheckQueue(name string) (QueueInfo, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if isReplyName(name) {
+		return v.checkReplyLocked(name)
+	}
 	q, err := v.queueLocked(c, name)
 	if err != nil {
 		return QueueInfo{}, err

@@ -35,13 +35,6 @@ func (s *Session) Consume(queueName string, spec ConsumerSpec) (*Consumer, error
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q, err := v.queueLocked(s.conn, queueName)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.conn.allow(Read, "queue", q.name); err != nil {
-		return nil, err
-	}
 	if spec.Tag == "" {
 		spec.Tag = newName("amq.ctag-")
 	}
@@ -51,6 +44,10 @@ func (s *Session) Consume(queueName string, spec ConsumerSpec) (*Consumer, error
 	if err := atMost("consumers", len(s.consumers), v.b.limits.ConsumersMax); err != nil {
 		return nil, err
 	}
+	q, err := v.consumableLocked(s, queueName, spec)
+	if err != nil {
+		return nil, err
+	}
 	if n := len(q.consumers); n > 0 && (spec.Exclusive || q.consumers[0].Exclusive) {
 		return nil, amqp.Errorf(amqp.AccessRefused, "%s in exclusive use", v.named("queue", q.name))
 	}
@@ -58,6 +55,18 @@ func (s *Session) Consume(queueName string, spec ConsumerSpec) (*Consumer, error
 	s.consumers[spec.Tag] = c
 	q.enlist(c)
 	return c, nil
+}
+
+// consumableLocked finds the queue to consume from.
+func (v *VHost) consumableLocked(s *Session, name string, spec ConsumerSpec) (*queue, error) {
+	if name == ReplyTo {
+		return v.replyQueueLocked(s, spec)
+	}
+	q, err := v.queueLocked(s.conn, name)
+	if err != nil {
+		return nil, err
+	}
+	return q, s.conn.allow(Read, "queue", name)
 }
 
 // Start lets deliveries flow.
@@ -149,7 +158,8 @@ func (q *queue) dismiss(c *Consumer) {
 // deliver hands messages to consumers, in turn among those of the highest
 // priority that can take one, until there are no more messages or takers.
 func (q *queue) deliver() {
-	for q.count > 0 {
+	q.rouse()
+	for q.count > 0 && len(q.resting) < restingMax {
 		l := q.front()
 		q.expire(l, false)
 		if l.waiting() == 0 {

@@ -83,6 +83,12 @@ func (q *queue) arm() {
 			q.v.askForCold(l)
 		}
 	}
+	if len(q.resting) > 0 {
+		soonest(q.resting[0].due)
+	}
+	if q.review > 0 {
+		soonest(q.review)
+	}
 	if q.args.expires > 0 && len(q.consumers) == 0 {
 		soonest(q.lastUsed + amqp.Instant(time.Duration(q.args.expires)*time.Millisecond))
 	}
@@ -135,6 +141,9 @@ func (v *VHost) tick() (next amqp.Instant) {
 		if q.args.expires > 0 && len(q.consumers) == 0 && now >= q.lastUsed+amqp.Instant(time.Duration(q.args.expires)*time.Millisecond) {
 			v.deleteQueueLocked(q)
 			continue
+		}
+		if q.review > 0 && q.review <= now {
+			v.overdueLocked(q)
 		}
 		v.touchLocked(q)
 	}

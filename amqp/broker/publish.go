@@ -81,6 +81,9 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if err == nil {
 		err = v.checkMessage(s, p.Msg)
 	}
+	if err == nil {
+		err = v.addressLocked(s, p)
+	}
 	if err != nil {
 		return err
 	}
@@ -186,8 +189,11 @@ func (v *VHost) writableLocked(s *Session, name string) (*exchange, error) {
 	return x, nil
 }
 
+var errTxRefused = amqp.Errorf(amqp.PreconditionFailed, "transaction is not committed: a queue that it publishes to is full")
+
 // Commit publishes and settles as one change: all of it is durable at the LSN,
-// or none (0-9-1, tx.commit). A refusal, or spool.ErrFull, changes nothing.
+// or none (0-9-1, tx.commit). A refusal, or spool.ErrFull, changes nothing; a
+// queue that would not have one of the messages is a refusal of all.
 func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spool.LSN, error) {
 	v := s.conn.v
 	v.mu.Lock()
@@ -200,7 +206,11 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 			return 0, err
 		}
 	}
-	if _, err := v.acceptAllLocked(s, now, ps); err != nil {
+	_, err := v.acceptAllLocked(s, now, ps)
+	if err == nil && slices.ContainsFunc(ps, func(p Publish) bool { return p.Refused }) {
+		err = errTxRefused
+	}
+	if err != nil {
 		v.undoLocked()
 		return 0, err
 	}
@@ -208,6 +218,7 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 		// A tag that an earlier one of these settled is no error any more.
 		_ = v.settleLocked(s, &ops[i])
 	}
+	s.creditLocked()
 	v.batch.Moves = true // there was room, and settled state cannot be undone
 	lsn := v.finishLocked()
 	v.receiptsLocked(ps, lsn)

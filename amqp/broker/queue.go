@@ -21,6 +21,7 @@ type queue struct {
 	coming      int // messages of the batch under way
 	comingBytes int64
 
+	resting   []resting // by rising due
 	unacked   int
 	consumers []*Consumer // by falling priority
 	turn      int         // index in consumers: who is asked first
@@ -30,6 +31,7 @@ type queue struct {
 	bindings map[*binding]struct{}
 	lastUsed amqp.Instant // by a consumer, a get or a declaration; see x-expires
 	alarm    amqp.Instant // when the ticker has to look; 0 is never
+	review   amqp.Instant // when a delivery may be unsettled for too long; 0 is never
 	deleted  bool
 	touched  bool   // stands in VHost.touched
 	mark     uint64 // the walk that last found this queue, see VHost.routeLocked
@@ -108,7 +110,7 @@ func (q *queue) recount() {
 // purgeLocked drops everything that waits, but not what is unacked, and says
 // how many that was.
 func (v *VHost) purgeLocked(q *queue) int {
-	n := q.count
+	n := q.count + q.dropResting()
 	for _, l := range q.lanes {
 		l.purge()
 	}

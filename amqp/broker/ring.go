@@ -60,14 +60,6 @@ func (r *ring[T]) insert(i int, v T) {
 	*r.at(i) = v
 }
 
-// remove takes the element at i out.
-func (r *ring[T]) remove(i int) {
-	for ; i > 0; i-- {
-		*r.at(i) = *r.at(i - 1)
-	}
-	r.popFront()
-}
-
 func (r *ring[T]) grow() {
 	if r.n < len(r.buf) {
 		return

@@ -18,6 +18,7 @@ type Session struct {
 	unackedBytes int
 	prefetch     int // for all consumers together; 0 is no limit
 	closed       bool
+	answers      *queue // of its consumer of answers, see ReplyTo
 
 	// The exchange published to last, so that a run of messages to one exchange
 	// asks once.
@@ -29,9 +30,12 @@ type Session struct {
 // place, empty, until all before it are settled.
 type unacked struct {
 	tag      uint64
-	lane     *lane     // nil: settled
+	lane     *lane     // nil: settled, or lapsed
 	consumer *Consumer // nil: came by Get
 	entry    entry
+	at       amqp.Instant // when it was sent, if its queue has a consumer timeout
+	promised bool         // a transaction will settle it, see Tx
+	lapsed   bool         // taken back by the timeout; lane is nil then
 }
 
 // Conn is the connection that the session belongs to.
@@ -109,6 +113,7 @@ func (s *Session) touchAllLocked() {
 
 // hold remembers a delivery until it is settled.
 func (s *Session) hold(u unacked) {
+	u.clock(u.lane.q)
 	s.unacked.pushBack(u)
 	s.unackedBytes += len(u.entry.msg.Body)
 	u.lane.q.unacked++

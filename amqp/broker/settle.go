@@ -31,9 +31,7 @@ func (s *Session) Settle(ops []Settlement) error {
 			break
 		}
 	}
-	if s.prefetch > 0 { // credit is shared: any of them may go on
-		s.touchAllLocked()
-	}
+	s.creditLocked()
 	v.finishLocked()
 	return err
 }
@@ -59,17 +57,36 @@ func (v *VHost) settleLocked(s *Session, op *Settlement) error {
 	if upTo == 0 {
 		upTo = s.lastTag
 	}
-	for s.unacked.len() > 0 && s.unacked.front().tag <= upTo {
-		if u := s.unacked.front(); u.lane != nil {
-			v.outcomeLocked(s, u, op.Outcome)
+	v.outcomesLocked(s, upTo, op.Outcome)
+	return nil
+}
+
+// outcomesLocked settles everything up to a tag, but for what a transaction
+// has promised to settle.
+func (v *VHost) outcomesLocked(s *Session, upTo uint64, o Outcome) {
+	s.trim()
+	for i := 0; i < s.unacked.len() && s.unacked.at(i).tag <= upTo; {
+		if u := s.unacked.at(i); u.open() && !u.promised {
+			v.outcomeLocked(s, u, o)
 		}
-		s.unacked.popFront()
+		if i == 0 && !s.unacked.front().open() {
+			s.unacked.popFront()
+		} else {
+			i++
+		}
+	}
+}
+
+// find gives the delivery of a tag that may be settled.
+func (s *Session) find(tag uint64) *unacked {
+	if u := s.at(tag); u != nil && !u.promised {
+		return u
 	}
 	return nil
 }
 
-// find gives the unsettled delivery of a tag. Tags are mostly without gaps.
-func (s *Session) find(tag uint64) *unacked {
+// at gives the unsettled delivery of a tag. Tags are mostly without gaps.
+func (s *Session) at(tag uint64) *unacked {
 	if s.unacked.len() == 0 || tag < s.unacked.front().tag {
 		return nil
 	}
@@ -88,7 +105,7 @@ func (s *Session) find(tag uint64) *unacked {
 			return nil
 		}
 	}
-	if u := s.unacked.at(lo); u.lane != nil {
+	if u := s.unacked.at(lo); u.open() {
 		return u
 	}
 	return nil
@@ -96,12 +113,16 @@ func (s *Session) find(tag uint64) *unacked {
 
 // trim drops settled deliveries from the front.
 func (s *Session) trim() {
-	for s.unacked.len() > 0 && s.unacked.front().lane == nil {
+	for s.unacked.len() > 0 && !s.unacked.front().open() {
 		s.unacked.popFront()
 	}
 }
 
 func (v *VHost) outcomeLocked(s *Session, u *unacked, o Outcome) {
+	if u.lapsed {
+		v.settledLate(s, u)
+		return
+	}
 	l, e := s.release(u)
 	q := l.q
 	switch {
@@ -134,6 +155,10 @@ func (v *VHost) returnLocked(l *lane, e entry) {
 		}
 		e.msg = countedAttempt(e.msg, e.attempts)
 	}
+	if q.args.retryMin > 0 {
+		q.rest(l, e)
+		return
+	}
 	q.giveBack(l, e)
 }
 
@@ -153,16 +178,24 @@ func (s *Session) Recover() {
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s.returnAllLocked()
+	v.outcomesLocked(s, s.lastTag, Returned)
+	s.creditLocked()
 	v.finishLocked()
 }
 
-// returnAllLocked puts everything unsettled back.
-func (s *Session) returnAllLocked() {
-	for s.unacked.len() > 0 {
-		if u := s.unacked.front(); u.lane != nil {
-			s.conn.v.outcomeLocked(s, u, Returned)
-		}
-		s.unacked.popFront()
+// creditLocked: something was settled. Credit that is shared lets any of the
+// session's consumers go on.
+func (s *Session) creditLocked() {
+	if s.prefetch > 0 {
+		s.touchAllLocked()
 	}
+}
+
+// returnAllLocked puts everything unsettled back, what a transaction would have
+// settled included.
+func (s *Session) returnAllLocked() {
+	for i := range s.unacked.len() {
+		s.unacked.at(i).promised = false
+	}
+	s.conn.v.outcomesLocked(s, s.lastTag, Returned)
 }

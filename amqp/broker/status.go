@@ -12,6 +12,7 @@ type counts struct {
 	unrouted     atomic.Uint64
 	unretained   atomic.Uint64
 	expired      atomic.Uint64
+	lapsed       atomic.Uint64
 	deadLettered atomic.Uint64
 	damaged      atomic.Uint64
 	missing      atomic.Uint64
@@ -31,6 +32,7 @@ type Status struct {
 	Unrouted       uint64 // of those, without a queue
 	Unretained     uint64 // values not kept because the store was full
 	Expired        uint64 // messages whose time was over
+	Lapsed         uint64 // deliveries taken back by a consumer timeout
 	DeadLettered   uint64 // messages that went to a dead letter exchange
 	Damaged        uint64 // stored messages that could not be read and were left out
 	Missing        uint64 // messages that the spool should have had and had not
@@ -45,6 +47,7 @@ type QueueStatus struct {
 	AutoDelete  bool
 	Ready       int
 	Unacked     int
+	Resting     int   // came back and wait for their next delivery
 	Bytes       int64 // bodies of the ready ones
 	Consumers   int
 	In, Out     uint64 // messages since the start
@@ -55,7 +58,7 @@ func (b *Broker) Status() Status {
 	st := Status{
 		Published: b.counts.published.Load(), Unrouted: b.counts.unrouted.Load(),
 		Unretained: b.counts.unretained.Load(), Damaged: b.counts.damaged.Load(),
-		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
+		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), Lapsed: b.counts.lapsed.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -83,6 +86,9 @@ func (v *VHost) addTo(st *Status) {
 	}
 	for _, q := range v.queues {
 		st.Consumers += len(q.consumers)
+		if q.isReply() {
+			continue // nobody declared it
+		}
 		st.Queues = append(st.Queues, q.status())
 	}
 }
@@ -91,7 +97,7 @@ func (q *queue) status() QueueStatus {
 	return QueueStatus{
 		VHost: q.v.name, Name: q.name,
 		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
-		Ready: q.count, Unacked: q.unacked, Bytes: q.bytes,
+		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}
 }

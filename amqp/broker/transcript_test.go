@@ -317,7 +317,11 @@ func (s *stage) publish(ses *Session, words []string, on map[string]string) []st
 func (s *stage) status() (out []string) {
 	st := s.b.Status()
 	for _, q := range st.Queues {
-		out = append(out, fmt.Sprintf("%s ready=%d unacked=%d bytes=%d consumers=%d", shown(q.Name), q.Ready, q.Unacked, q.Bytes, q.Consumers))
+		line := fmt.Sprintf("%s ready=%d unacked=%d bytes=%d consumers=%d", shown(q.Name), q.Ready, q.Unacked, q.Bytes, q.Consumers)
+		if q.Resting > 0 {
+			line += fmt.Sprintf(" resting=%d", q.Resting)
+		}
+		out = append(out, line)
 	}
 	up, _, _ := s.log.Durable()
 	return append(out, fmt.Sprintf("durable %d, %d in the spool, %d B transient", up, s.log.Stats().Records, st.TransientBytes))

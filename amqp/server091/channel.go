@@ -11,10 +11,11 @@ import (
 type channel struct {
 	id        uint16
 	session   *broker.Session
-	lastQueue string // declared last: what an empty queue name means
-	prefetch  int    // of consumers to come
-	confirms  bool   // after confirm.select
-	published uint64 // messages since then: the tag of the last one
+	lastQueue string       // declared last: what an empty queue name means
+	prefetch  int          // of consumers to come
+	confirms  bool         // after confirm.select
+	published uint64       // messages since then: the tag of the last one
+	tx        *transaction // after tx.select; nil before
 	content   content
 	gone      bool // closed; somebody may still have it in hand
 }
@@ -132,8 +133,12 @@ func (c *conn) dispatch(ch *channel, m wire091.Method) error {
 
 	case *wire091.ConfirmSelect:
 		return c.confirmSelect(ch, m)
-	case *wire091.TxSelect, *wire091.TxCommit, *wire091.TxRollback:
-		return amqp.Errorf(amqp.NotImplemented, "tx")
+	case *wire091.TxSelect:
+		return c.txSelect(ch)
+	case *wire091.TxCommit:
+		return c.txCommit(ch)
+	case *wire091.TxRollback:
+		return c.txRollback(ch)
 	}
 	return errUnimplemented
 }

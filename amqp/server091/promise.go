@@ -18,6 +18,7 @@ type promiseKind uint8
 
 const (
 	promiseAck     promiseKind = iota // confirms
+	promiseNack                       // confirms of messages that a queue would not have
 	promiseReply                      // a method
 	promiseContent                    // a method with a message
 )
@@ -114,14 +115,14 @@ func (w *writer) give() error {
 	var run promise
 	for i := range w.ready {
 		p := &w.ready[i]
-		if p.kind == promiseAck && p.channel == run.channel {
+		if p.reply == nil && p.kind == run.kind && p.channel == run.channel {
 			run.tag = p.tag
 			run.count += p.count
 			continue
 		}
 		w.confirm(run)
 		run = promise{}
-		if p.kind == promiseAck {
+		if p.reply == nil {
 			run = *p
 			continue
 		}
@@ -136,9 +137,13 @@ func (w *writer) give() error {
 	return nil
 }
 
-// confirm packs a basic.ack for a run of messages.
+// confirm packs a basic.ack, or basic.nack, for a run of messages.
 func (w *writer) confirm(run promise) {
 	if run.count == 0 {
+		return
+	}
+	if run.kind == promiseNack {
+		w.pack.method(run.channel, &wire091.BasicNack{DeliveryTag: run.tag, Multiple: run.count > 1})
 		return
 	}
 	w.ack = wire091.BasicAck{DeliveryTag: run.tag, Multiple: run.count > 1}

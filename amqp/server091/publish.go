@@ -32,6 +32,9 @@ func (c *conn) flushPublishes() error {
 	ch := w.from
 	w.seal()
 	defer w.unseal()
+	if ch.tx != nil {
+		return c.publishInTx(ch)
+	}
 	defer c.out.nudge()
 	for at := 0; at < len(w.batch); {
 		n, err := ch.session.Publish(c.s.o.Now(), w.batch[at:])
@@ -74,8 +77,21 @@ func (w *scratch) seal() {
 		case in.lent:
 			m.Body = append([]byte(nil), in.body...)
 		}
-		w.batch = append(w.batch, broker.Publish{Msg: m})
+		w.batch = append(w.batch, broker.Publish{Msg: m, Retain: retains(m.Props)})
 	}
+}
+
+// retainHeader (true) makes a message its routing key's last value, which MQTT
+// clients are given when they subscribe.
+const retainHeader = "x-mqtt-retain"
+
+func retains(p amqp.Properties) bool {
+	if !p.Has(amqp.HasHeaders) {
+		return false
+	}
+	v, _ := p.Header(retainHeader)
+	yes, _ := v.(bool)
+	return yes
 }
 
 // carve copies b into a slab that has room for it.
@@ -93,7 +109,8 @@ func (w *scratch) unseal() {
 }
 
 // receipts owes the publisher what it is to hear of messages that the core has
-// taken. A returned message comes before its confirm.
+// taken. A returned message comes before its confirm; a message that one of its
+// queues would not have is confirmed by a nack.
 func (c *conn) receipts(ch *channel, ins []incoming, ps []broker.Publish) {
 	if !ch.confirms && !anyMandatory(ins) {
 		return
@@ -115,9 +132,13 @@ func (c *conn) receipts(ch *channel, ins []incoming, ps []broker.Publish) {
 		if !ch.confirms {
 			continue
 		}
-		if ps[i].LSN != lsn {
+		kind := promiseAck
+		if ps[i].Refused {
+			kind = promiseNack
+		}
+		if ps[i].LSN != lsn || kind != run.kind {
 			give()
-			lsn = ps[i].LSN
+			lsn, run.kind = ps[i].LSN, kind
 		}
 		ch.published++
 		run.tag = ch.published

@@ -32,6 +32,11 @@ func steps(s ...any) []any { return s }
 
 func args(key string, v any) amqp.Table { return amqp.Table{{Key: key, Value: v}} }
 
+// rejecting is a queue for one message that refuses more.
+var rejecting = &wire091.QueueDeclare{Queue: "q", Arguments: amqp.Table{
+	{Key: "x-max-length", Value: int32(1)}, {Key: "x-overflow", Value: "reject-publish"},
+}}
+
 const declared = "1 queue.declare-ok q 0 0\n"
 
 var conversations = []conversation{
@@ -164,9 +169,56 @@ var conversations = []conversation{
 		"1 confirm.select-ok\n1 basic.ack 1 false\n1 basic.return 312 NO_ROUTE  nobody\n1 header 1\n1 body b\n1 basic.ack 2 false"},
 	{"confirmed before the channel closes", steps(&wire091.ConfirmSelect{NoWait: true}, publish(1, "", "q", "a"), publish(1, "x", "q", "b"), publish(1, "", "q", "c"), &wire091.BasicQos{}),
 		"1 basic.ack 1 false\n1 channel.close 404 60,40 NOT_FOUND - no exchange 'x' in vhost '/'"},
-	{"tx", steps(&wire091.TxSelect{}), "0 connection.close 540 90,10 NOT_IMPLEMENTED - tx"},
-	{"tx commit", steps(&wire091.TxCommit{}), "0 connection.close 540 90,20 NOT_IMPLEMENTED - tx"},
-	{"tx rollback", steps(&wire091.TxRollback{}), "0 connection.close 540 90,30 NOT_IMPLEMENTED - tx"},
+	{"nack of what a full queue refuses", steps(&wire091.ConfirmSelect{NoWait: true}, rejecting, publish(1, "", "q", "a"), publish(1, "", "q", "b"), publish(1, "", "", "c")),
+		declared + "1 basic.ack 1 false\n1 basic.nack 2 false false\n1 basic.ack 3 false"},
+
+	// direct reply-to
+	{"reply consumer", steps(&wire091.BasicConsume{Queue: broker.ReplyTo, ConsumerTag: "c", NoAck: true}, &wire091.BasicCancel{ConsumerTag: "c"}), "1 basic.consume-ok c\n1 basic.cancel-ok c"},
+	{"reply consumer that acknowledges", steps(consume(broker.ReplyTo, "c")), "1 channel.close 406 60,20 PRECONDITION_FAILED - reply consumer cannot acknowledge"},
+	{"second reply consumer", steps(&wire091.BasicConsume{Queue: broker.ReplyTo, ConsumerTag: "c", NoAck: true}, &wire091.BasicConsume{Queue: broker.ReplyTo, ConsumerTag: "d", NoAck: true}),
+		"1 basic.consume-ok c\n1 channel.close 406 60,20 PRECONDITION_FAILED - reply consumer already set"},
+	{"reply-to without a consumer", steps(publishWith(1, &wire091.BasicPublish{}, amqp.PropertyList{ReplyTo: broker.ReplyTo}, "m")),
+		"1 channel.close 406 60,40 PRECONDITION_FAILED - fast reply consumer does not exist"},
+	{"reply-to without a consumer in a tx", steps(&wire091.TxSelect{}, publishWith(1, &wire091.BasicPublish{}, amqp.PropertyList{ReplyTo: broker.ReplyTo}, "m")),
+		"1 tx.select-ok\n1 channel.close 406 60,40 PRECONDITION_FAILED - fast reply consumer does not exist"},
+	{"reply-to of the publisher's own", steps(publishWith(1, &wire091.BasicPublish{}, amqp.PropertyList{ReplyTo: "mine"}, "m"), &wire091.BasicQos{}), "1 basic.qos-ok"},
+	{"passive declaration of reply-to", steps(&wire091.QueueDeclare{Queue: broker.ReplyTo, Passive: true}), "1 queue.declare-ok amq.rabbitmq.reply-to 0 1"},
+	{"passive declaration of a reply name that is gone", steps(&wire091.QueueDeclare{Queue: "amq.rabbitmq.reply-to.x", Passive: true}),
+		"1 channel.close 404 50,10 NOT_FOUND - no queue 'amq.rabbitmq.reply-to.x' in vhost '/'"},
+	{"answer to nobody", steps(publishWith(1, &wire091.BasicPublish{RoutingKey: "amq.rabbitmq.reply-to.x", Mandatory: true}, amqp.PropertyList{}, "m")),
+		"1 basic.return 312 NO_ROUTE  amq.rabbitmq.reply-to.x\n1 header 1\n1 body m"},
+	{"get from reply-to", steps(&wire091.BasicGet{Queue: broker.ReplyTo}), "1 channel.close 404 60,70 NOT_FOUND - no queue 'amq.rabbitmq.reply-to' in vhost '/'"},
+
+	// tx
+	{"commit without select", steps(&wire091.TxCommit{}), "1 channel.close 406 90,20 PRECONDITION_FAILED - channel is not transactional"},
+	{"rollback without select", steps(&wire091.TxRollback{}), "1 channel.close 406 90,30 PRECONDITION_FAILED - channel is not transactional"},
+	{"confirms in tx mode", steps(&wire091.TxSelect{}, &wire091.ConfirmSelect{}),
+		"1 tx.select-ok\n1 channel.close 406 85,10 PRECONDITION_FAILED - cannot switch from tx to confirm mode"},
+	{"tx in confirm mode", steps(&wire091.ConfirmSelect{}, &wire091.TxSelect{}),
+		"1 confirm.select-ok\n1 channel.close 406 90,10 PRECONDITION_FAILED - cannot switch from confirm to tx mode"},
+	{"tx.select twice", steps(&wire091.TxSelect{}, &wire091.TxSelect{}), "1 tx.select-ok\n1 tx.select-ok"},
+	{"nothing before the commit", steps(declare("q"), &wire091.TxSelect{}, publish(1, "", "q", "a"), declare("q"), &wire091.TxCommit{}, declare("q")),
+		declared + "1 tx.select-ok\n" + declared + "1 tx.commit-ok\n1 queue.declare-ok q 1 0"},
+	{"rollback", steps(declare("q"), &wire091.TxSelect{}, publish(1, "", "q", "a"), &wire091.TxRollback{}, &wire091.TxCommit{}, declare("q")),
+		declared + "1 tx.select-ok\n1 tx.rollback-ok\n1 tx.commit-ok\n" + declared},
+	{"close rolls back", steps(declare("q"), &wire091.TxSelect{}, publish(1, "", "q", "a"), &wire091.ChannelClose{}, &wire091.ChannelOpen{}, declare("q")),
+		declared + "1 tx.select-ok\n1 channel.close-ok\n1 channel.open-ok\n" + declared},
+	{"missing exchange in a tx, at once", steps(&wire091.TxSelect{}, publish(1, "x", "k", "m")),
+		"1 tx.select-ok\n1 channel.close 404 60,40 NOT_FOUND - no exchange 'x' in vhost '/'"},
+	{"return after commit-ok", steps(&wire091.TxSelect{}, publishWith(1, &wire091.BasicPublish{RoutingKey: "nobody", Mandatory: true}, persistent, "m"), &wire091.BasicQos{}, &wire091.TxCommit{}),
+		"1 tx.select-ok\n1 basic.qos-ok\n1 tx.commit-ok\n1 basic.return 312 NO_ROUTE  nobody\n1 header 1 mode=2\n1 body m"},
+	{"unknown tag in a tx, at once", steps(&wire091.TxSelect{}, &wire091.BasicAck{DeliveryTag: 9}),
+		"1 tx.select-ok\n1 channel.close 406 60,80 PRECONDITION_FAILED - unknown delivery tag 9"},
+	{"ack twice in a tx", steps(declare("q"), publish(1, "", "q", "a"), &wire091.TxSelect{}, &wire091.BasicGet{}, &wire091.BasicAck{DeliveryTag: 1}, &wire091.BasicAck{DeliveryTag: 1}),
+		declared + "1 tx.select-ok\n1 basic.get-ok 1 false  q 0\n1 header 1\n1 body a\n1 channel.close 406 60,80 PRECONDITION_FAILED - unknown delivery tag 1"},
+	{"ack, rollback, ack", steps(declare("q"), publish(1, "", "q", "a"), &wire091.TxSelect{}, &wire091.BasicGet{}, &wire091.BasicAck{DeliveryTag: 1}, &wire091.TxRollback{},
+		&wire091.BasicAck{DeliveryTag: 1}, &wire091.TxCommit{}, &wire091.QueueDelete{}),
+		declared + "1 tx.select-ok\n1 basic.get-ok 1 false  q 0\n1 header 1\n1 body a\n1 tx.rollback-ok\n1 tx.commit-ok\n1 queue.delete-ok 0"},
+	{"recover in a tx", steps(declare("q"), publish(1, "", "q", "a"), &wire091.TxSelect{}, &wire091.BasicGet{}, &wire091.BasicAck{Multiple: true}, &wire091.BasicRecover{Requeue: true}, declare("q"),
+		&wire091.TxCommit{}, &wire091.ChannelClose{}, &wire091.ChannelOpen{}, declare("q")),
+		declared + "1 tx.select-ok\n1 basic.get-ok 1 false  q 0\n1 header 1\n1 body a\n1 basic.recover-ok\n" + declared + "1 tx.commit-ok\n1 channel.close-ok\n1 channel.open-ok\n" + declared},
+	{"a full queue refuses the whole tx", steps(rejecting, &wire091.TxSelect{}, publish(1, "", "q", "a"), publish(1, "", "q", "b"), &wire091.TxCommit{}, &wire091.ChannelCloseOk{}, &wire091.ChannelOpen{}, &wire091.QueueDeclare{Queue: "q", Passive: true}),
+		declared + "1 tx.select-ok\n1 channel.close 406 90,20 PRECONDITION_FAILED - transaction is not committed: a queue that it publishes to is full\n1 channel.open-ok\n" + declared},
 
 	// frames
 	{"body first", steps(body(1, "x")), "0 connection.close 505 0,0 UNEXPECTED_FRAME - expected method frame, got non method frame instead"},

@@ -21,7 +21,8 @@
 // that come faster than the disk, or whose messages no longer fit, are not read
 // from until there is room.
 //
-// Transactions are refused, and the package does not listen: see package front.
+// A transaction is the core's (see [broker.Tx]); its commit-ok is a promise like
+// the others. The package does not listen: see package front.
 package server091
 
 import (
@@ -217,6 +218,7 @@ func serverProperties(o Options) amqp.Table {
 	for _, name := range []string{
 		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
 		"connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos",
+		"direct_reply_to",
 	} {
 		capabilities = append(capabilities, amqp.Field{Key: name, Value: true})
 	}

@@ -52,7 +52,11 @@ func (c *conn) flushSettlements() error {
 	w := c.scratch
 	ch, ops := w.from, w.settlements
 	w.settlements = w.settlements[:0]
-	if err := ch.session.Settle(ops); err != nil {
+	settle := ch.session.Settle
+	if ch.tx != nil {
+		settle = ch.tx.core.Settle
+	}
+	if err := settle(ops); err != nil {
 		return c.refuse(ch.id, w.settledBy, err)
 	}
 	return nil

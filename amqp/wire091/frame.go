@@ -37,7 +37,7 @@ const (
 // leanReadsMax reads in a row that needed less: heartbeats do that to a
 // connection that has fallen silent.
 const (
-	bufferMin    = 4 << 10
+	bufferMin    = 2 << 10
 	bufferMax    = 64 << 10 // more only for one larger frame
 	leanReadsMax = 16
 )

@@ -167,7 +167,6 @@ type bench struct {
 	logged  bytes.Buffer
 	shovel  *Shovel
 	next    int
-	stop    context.CancelFunc
 	ended   chan struct{}
 }
 

@@ -86,7 +86,7 @@ func TestStatusFailures(t *testing.T) {
 	for want, h := range map[string]http.HandlerFunc{
 		"a login is required": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) },
 		"answered 503":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
-		"answered 302":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) },
+		"answered 302":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"not an answer":       func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) },
 		"longer than": func(w http.ResponseWriter, _ *http.Request) {
 			for part := make([]byte, 1<<20); ; {

@@ -36,7 +36,7 @@ func takeLock(dir string) (*os.File, error) {
 		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // may be empty: the holder is just starting
 		return nil, fmt.Errorf("%w: %s is held by process %s", spool.ErrLocked, dir, strings.TrimSpace(string(pid)))
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	if err != nil {

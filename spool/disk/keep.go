@@ -48,14 +48,6 @@ func writeSynced(path string, content []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // weather reports an error that says nothing about what is stored: the disk is
 // full, absent or not ours to write. Such a start is not held against the spool.
 func weather(err error) bool {

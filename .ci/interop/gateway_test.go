@@ -1,0 +1,153 @@
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startMax = 20 * time.Second // from exec to the last listener, also under an emulator
+	stopMax  = 10 * time.Second // from SIGTERM to the end: what the service unit relies on
+)
+
+// gateway is one data folder with its configuration. The broker on it can be
+// stopped, killed and started again, and keeps the ports it first chose.
+type gateway struct {
+	dir   string // leveret.toml and data
+	doors map[string]string
+	proc  *process
+	peak  int64 // most bytes resident in any of the runs so far
+}
+
+// Doors, as the log and the configuration name them.
+var doorNames = []string{"amqp", "mqtt", "admin"}
+
+// newGateway makes a folder with a configuration that declares topology.
+func newGateway(dir, topology string) (*gateway, error) {
+	g := &gateway{dir: dir, doors: map[string]string{}}
+	for _, door := range doorNames {
+		g.doors[door] = "127.0.0.1:0"
+	}
+	return g, os.WriteFile(g.config(), []byte(topology), 0o600)
+}
+
+// openGateway makes a gateway in a folder of the test's own and starts it. The
+// test's end kills it.
+func openGateway(t testing.TB, topology string) *gateway {
+	t.Helper()
+	g, err := newGateway(t.TempDir(), topology)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.mustStart(t)
+	t.Cleanup(g.kill)
+	return g
+}
+
+func (g *gateway) config() string { return filepath.Join(g.dir, "leveret.toml") }
+func (g *gateway) data() string   { return filepath.Join(g.dir, "data") }
+func (g *gateway) amqp() string   { return "amqp://guest:guest@" + g.doors["amqp"] + "/" }
+func (g *gateway) mqtt() string   { return g.doors["mqtt"] }
+func (g *gateway) admin() string  { return "http://" + g.doors["admin"] }
+
+// args is the command line of a broker on this folder.
+func (g *gateway) args() []string {
+	args := []string{"run", "--config", g.config(), "--set", "data_dir=" + g.data()}
+	for _, door := range doorNames {
+		args = append(args, "--set", door+".listen="+g.doors[door])
+	}
+	return args
+}
+
+var (
+	listeningLine = regexp.MustCompile(`msg="?listening"?`)
+	doorAttr      = regexp.MustCompile(`\bdoor="?([a-z]+)`)
+	addrAttr      = regexp.MustCompile(`\baddr="?([0-9a-fA-F.:\[\]]+)`)
+)
+
+// start runs the broker and returns when all doors are open.
+func (g *gateway) start() error {
+	open := make(chan [2]string, 16)
+	proc, err := startProcess(leveretCommand(g.args()...), func(line string) {
+		if !listeningLine.MatchString(line) {
+			return
+		}
+		door, addr := doorAttr.FindStringSubmatch(line), addrAttr.FindStringSubmatch(line)
+		if door != nil && addr != nil {
+			select {
+			case open <- [2]string{door[1], addr[1]}:
+			default: // more listeners than any test opens
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	g.proc = proc
+	late := time.After(startMax)
+	for waiting := map[string]bool{"amqp": true, "mqtt": true, "admin": true}; len(waiting) > 0; {
+		select {
+		case o := <-open:
+			g.doors[o[0]] = o[1]
+			delete(waiting, o[0])
+		case <-proc.done:
+			return fmt.Errorf("leveret ended with code %d while starting:\n%s", proc.exitCode(), proc.output())
+		case <-late:
+			proc.kill()
+			return fmt.Errorf("leveret did not open all doors within %v:\n%s", startMax, proc.output())
+		}
+	}
+	return nil
+}
+
+func (g *gateway) mustStart(t testing.TB) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if err := g.start(); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+// kill is kill -9.
+func (g *gateway) kill() {
+	g.noteMemory()
+	g.proc.kill()
+}
+
+// stop asks the broker to end, which it must do cleanly.
+func (g *gateway) stop() error {
+	g.noteMemory()
+	if err := g.proc.signal(syscall.SIGTERM, stopMax); err != nil {
+		return fmt.Errorf("%w:\n%s", err, g.proc.output())
+	}
+	if code := g.proc.exitCode(); code != 0 {
+		return fmt.Errorf("leveret ended with code %d after SIGTERM:\n%s", code, g.proc.output())
+	}
+	return nil
+}
+
+func (g *gateway) mustStop(t testing.TB) {
+	t.Helper()
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alive fails the test if the broker has ended by itself.
+func (g *gateway) alive() error {
+	select {
+	case <-g.proc.done:
+		return errors.New("leveret has ended:\n" + g.proc.output())
+	default:
+		return nil
+	}
+}
+
+func (g *gateway) noteMemory() { g.peak = max(g.peak, g.proc.memory("VmHWM")) }

@@ -1,0 +1,72 @@
+# Everything a developer or CI does here, by name. `make` alone shows the list.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO          ?= go
+FUZZTIME    ?= 10s
+BENCHTIME   ?= 1s
+SOAKTIME    ?= 1h
+STATICCHECK ?= bin/staticcheck
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+# `go list ./...` skips folders with a leading dot, so this one is named.
+INTEROP := ./.ci/interop
+AMQPLIB := .interop/node_modules/amqplib
+TRIAL   := LEVERET=$(CURDIR)/bin/leveret NODE_PATH=$(CURDIR)/.interop/node_modules
+
+.PHONY: help run build test race fuzz bench lint unit generate cross interop soak clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+
+run: build ## build and run with the built-in defaults, data in ./leveret-data
+	bin/leveret run --set data_dir=leveret-data
+
+build: ## bin/leveret for this machine
+	$(BUILD) -o bin/leveret ./cmd/leveret
+
+test: ## all unit tests
+	$(GO) test ./...
+
+race: ## all unit tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+bench: ## Go benchmarks with allocations, BENCHTIME each (1s); against other brokers: .ci/bench.sh
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+lint: $(STATICCHECK) ## gofmt, go vet, staticcheck: all must be quiet
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt is needed on:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./... $(INTEROP)
+	$(STATICCHECK) ./... $(INTEROP)
+
+unit: build ## systemd reads the service unit and rates its sandbox 1.6 or better
+	.ci/unit
+
+generate: ## run go generate
+	$(GO) generate ./...
+
+cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign ones tried under qemu
+	VERSION=$(VERSION) .ci/cross
+
+interop: build $(AMQPLIB) ## real clients, real peers, kills and power cuts against bin/leveret
+	$(TRIAL) $(GO) test -count=1 -v -timeout 20m $(INTEROP)
+
+soak: build $(AMQPLIB) ## the whole story again and again for SOAKTIME (1h)
+	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
+
+clean: ## remove what make has built
+	rm -rf bin .interop
+
+$(AMQPLIB):
+	npm install --prefix .interop --no-audit --no-fund --no-save amqplib@2.3.1
+
+bin/staticcheck:
+	GOBIN=$(CURDIR)/bin $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
