@@ -71,6 +71,9 @@ type Enter struct {
 	Record Record
 	Size   int // payload bytes, for Depth.Bytes
 	To     []Dest
+	// Priority, 0 to 9, decides how much of the budget's reserve the message may
+	// use when the rest is spent.
+	Priority uint8
 	// Volatile records may be written (to save memory) but are gone after the
 	// next open: transient messages that did not fit into memory.
 	Volatile bool

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,6 +47,9 @@ func (c *committer) run(ctx context.Context) error {
 		now := c.opts.Now()
 		due, staged := c.due()
 		if staged && (!due.After(now) || ctx.Err() != nil) {
+			if err := c.awaitSpace(ctx); err != nil {
+				return err
+			}
 			if err := c.commit(); err != nil {
 				return err
 			}
@@ -79,6 +83,33 @@ func (c *committer) run(ctx context.Context) error {
 			if err := c.janitor.compacted(); err != nil {
 				return err
 			}
+		case <-ctx.Done():
+		}
+	}
+}
+
+// awaitSpace waits while the volume is so full that writing would end the
+// process. What is staged keeps waiting too, and nothing of it is promised.
+func (c *committer) awaitSpace(ctx context.Context) error {
+	c.mu.Lock()
+	bytes := c.staged.bytes
+	c.mu.Unlock()
+	told := false
+	for {
+		err := c.mayWrite(bytes)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errNoSpace) || ctx.Err() != nil {
+			return err
+		}
+		if !told {
+			told = true
+			c.opts.Log.Error("commits wait for space", "dir", c.opts.Dir, "err", err)
+		}
+		c.gate()
+		select {
+		case <-time.After(spaceLook):
 		case <-ctx.Done():
 		}
 	}

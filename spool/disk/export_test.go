@@ -28,9 +28,7 @@ func (s *Store) Badger() interface {
 
 // SetBudget changes the budget and looks at it.
 func (s *Store) SetBudget(n int64) {
-	s.mu.Lock()
-	s.opts.BudgetBytes = n
-	s.mu.Unlock()
+	s.budget.Store(n)
 	s.gate()
 	s.signal()
 }

@@ -79,53 +79,6 @@ func volume(dir string) (free, total int64, err error) {
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
-// gate decides whether Enters are taken: not when the budget is spent, nor
-// when the volume runs full. It opens again a little later than it closes.
-func (s *Store) gate() {
-	why := s.tooFull()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case why != nil && s.full == nil:
-		s.opts.Log.Warn("spool is full", "dir", s.opts.Dir, "err", why)
-	case why == nil && s.full != nil:
-		s.opts.Log.Info("spool has room again", "dir", s.opts.Dir)
-	}
-	s.full = why
-	s.letInLocked()
-}
-
-func (s *Store) tooFull() error {
-	s.mu.Lock()
-	was := s.full != nil
-	s.mu.Unlock()
-	if budget := s.opts.BudgetBytes; budget > 0 {
-		used := s.files.used()
-		if was {
-			used += budget / 16
-		}
-		if used >= budget {
-			return fmt.Errorf("%w: budget of %d bytes", spool.ErrFull, budget)
-		}
-	}
-	free, total, err := volume(s.opts.Dir)
-	if err != nil {
-		return fmt.Errorf("%w: %w", spool.ErrFull, err)
-	}
-	reserve := s.opts.ReserveBytes
-	if reserve == 0 {
-		reserve = min(64<<20+2*s.opts.ValueLogFileSize, total/10)
-	}
-	s.tendBallast(free, total, reserve)
-	if was {
-		reserve += reserve / 8
-	}
-	if free < reserve {
-		return fmt.Errorf("%w: only %d bytes are free on the volume", spool.ErrFull, free)
-	}
-	return nil
-}
-
 // folder watches the files: it syncs the folder when their names change and
 // knows how much they occupy.
 type folder struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -42,7 +43,9 @@ type Options struct {
 	StageBytesMax int64
 
 	// BudgetBytes is the most the folder may occupy before Enters are refused;
-	// 0 stands for no budget. Deletes and what is staged already go on.
+	// 0 stands for no budget. Deletes and what is staged already go on. A
+	// sixteenth of it is kept for messages with a priority. Where addresses have
+	// 32 bits it is at most 1.5 GB: Badger maps all its files.
 	BudgetBytes int64
 	// ReserveBytes must stay free on the volume, or Enters are refused. 0
 	// stands for 64 MB and two value log files, but at most 10 % of the volume.
@@ -105,6 +108,10 @@ func Server() Options {
 	return o
 }
 
+// budget32Max keeps all files within an address space of 32 bits, twice over
+// for what is being rewritten.
+const budget32Max = 1536 << 20
+
 // complete fills in what was left out and refuses what cannot work.
 func (o *Options) complete() error {
 	if o.Dir == "" {
@@ -122,6 +129,9 @@ func (o *Options) complete() error {
 	}
 	if o.ReclaimBytes <= 0 {
 		o.ReclaimBytes = 32 << 20
+	}
+	if strconv.IntSize == 32 && (o.BudgetBytes <= 0 || o.BudgetBytes > budget32Max) {
+		o.BudgetBytes = budget32Max
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))

@@ -25,7 +25,12 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := readStarts(o.Dir, o.Crashed)
+	free, _, err := volume(o.Dir)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	// On a full volume the process may have died of that.
+	st := readStarts(o.Dir, o.Crashed && free >= 2*o.needToOpen())
 	aside := ""
 	if st.spent() {
 		if lock, aside, err = startAfresh(&o, lock); err != nil {
@@ -88,6 +93,7 @@ func openStore(o Options, suspect bool) (_ *Store, err error) {
 		heads: make(map[spool.QueueID]spool.Pos), purging: make(map[spool.QueueID]span),
 		grave: quarantine{dir: filepath.Join(o.Dir, quarantineName)},
 	}
+	s.budget.Store(o.BudgetBytes)
 	if s.zip, err = newZipper(!o.NoCompression); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -28,6 +29,8 @@ type Store struct {
 	mark   mark       // of the last commit
 	starts *starts    // the writer's
 
+	budget atomic.Int64 // as in opts; tests change it
+
 	snaps sync.WaitGroup // snapshots that are in use
 	wake  chan struct{}  // has one place: the writer looks again
 
@@ -42,7 +45,11 @@ type Store struct {
 	durable  spool.LSN
 	moved    chan struct{} // closed and replaced whenever durable moves; closed for good by a failure
 	room     chan struct{} // nil: nobody asked, or there is room
-	full     error         // why Enters are refused; nil: they are not
+	level    level         // how full it is
+	allowed  int64         // bytes before the next pause of publishers
+	pausing  bool          // a timer will end the pause
+	urgent   bool          // a message with a priority was seen
+	warned   int           // percent that the operator was told of
 	failed   error         // set once; nothing is promised after it
 	stats    spool.Stats
 	depths   []spool.Depth // what Open found, until Load
@@ -67,8 +74,8 @@ func (s *Store) Append(b *spool.Batch) (spool.LSN, error) {
 	if b.Empty() {
 		return s.last, nil
 	}
-	if s.full != nil && len(b.Enters) > 0 && !b.Moves {
-		return 0, s.full
+	if s.level.refused(b) {
+		return 0, s.level.why
 	}
 	g := s.staged
 	idle, asking, bytes := g.last == 0, g.asking, g.bytes
@@ -94,6 +101,11 @@ func (s *Store) stageLocked(g *group, b *spool.Batch) {
 	for i := range b.Enters {
 		e := &b.Enters[i]
 		g.enter(e)
+		s.allowed -= int64(e.Record.Size())
+		if e.Priority > 0 && !s.urgent {
+			s.urgent = true
+			s.letInLocked()
+		}
 		s.stats.Records += int64(len(e.To))
 		if !e.Volatile {
 			g.asking++
@@ -153,10 +165,20 @@ func (s *Store) Durable() (spool.LSN, <-chan struct{}, error) {
 func (s *Store) Room() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.room == nil && s.failed == nil && (s.full != nil || s.stagedBytesLocked() > s.opts.StageBytesMax) {
+	if s.room == nil && s.failed == nil && s.tightLocked() {
 		s.room = make(chan struct{})
 	}
 	return s.room
+}
+
+// tightLocked reports whether publishers have to wait. Where some messages have
+// a priority that is still taken they are not held up: then only Append refuses.
+func (s *Store) tightLocked() bool {
+	full := s.level.floor > 0
+	if full && s.urgent && s.level.floor <= priorityMax {
+		full = false
+	}
+	return full || s.stagedBytesLocked() > s.opts.StageBytesMax || s.pacedLocked()
 }
 
 func (s *Store) stagedBytesLocked() int64 {
@@ -170,7 +192,7 @@ func (s *Store) stagedBytesLocked() int64 {
 // letInLocked wakes publishers when half of the bound is free again.
 func (s *Store) letInLocked() {
 	if s.room != nil && (s.failed != nil ||
-		s.full == nil && s.stagedBytesLocked() <= s.opts.StageBytesMax/2) {
+		!s.tightLocked() && s.stagedBytesLocked() <= s.opts.StageBytesMax/2) {
 		close(s.room)
 		s.room = nil
 	}
@@ -183,7 +205,7 @@ func (s *Store) Stats() spool.Stats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.StagedBytes = s.stagedBytesLocked()
-	st.BudgetBytes = s.opts.BudgetBytes
+	st.BudgetBytes = s.budget.Load()
 	st.DiskBytes = s.files.used()
 	return st
 }
