@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,16 +113,24 @@ func (a *App) openSpool(size sizes) error {
 	cfg := a.cfg.Load()
 	o := size.spool
 	o.Dir = filepath.Join(cfg.DataDir, "spool")
-	o.CommitWindow = cfg.Spool.CommitWindow
+	o.CommitWindow, o.CommitsPerSecond = cfg.Spool.CommitWindow, cfg.Spool.CommitsPerSecond
+	o.Trouble = a.spoolTrouble
 	o.BudgetBytes = int64(cfg.Spool.MaxBytes)
 	o.Log = a.log.With("part", "spool")
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	last, err := health.Crash(filepath.Join(cfg.DataDir, "crash"))
+	if err != nil {
+		a.log.Warn("a crash will leave no word", "err", err)
+	}
+	if last != "" {
+		a.log.Error("the process before this one crashed", "kept", filepath.Join(cfg.DataDir, "crash.last"))
+		o.Crashed = strings.Contains(last, "dgraph-io/badger")
+	}
 	if o.BudgetBytes == 0 {
 		o.BudgetBytes = quarterOfVolume(cfg.DataDir)
 	}
-	var err error
 	a.store, err = disk.Open(o)
 	return err
 }
@@ -144,6 +153,16 @@ func (a *App) openBroker(size sizes) error {
 func (a *App) trouble(msg string, facts ...any) {
 	a.log.Error(msg, facts...)
 	a.report.Raise("spool", msg)
+}
+
+// spoolTrouble is what the log has to tell the operator; an empty text says
+// that it is over.
+func (a *App) spoolTrouble(name, text string) {
+	if text == "" {
+		a.report.Clear(name)
+	} else {
+		a.report.Raise(name, text)
+	}
 }
 
 // part is something that runs until its context ends.

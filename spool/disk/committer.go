@@ -35,6 +35,7 @@ type committer struct {
 	janitor janitor
 	writers []*chunkWriter // buffers for chunks, used again
 
+	pace     time.Time // small groups wait until then, see spend
 	settled  time.Time // when the start will have been good; zero: it was
 	defsDue  time.Time // when definitions are to be copied; zero: nothing changed
 	defsDone time.Time // when they were last
@@ -144,10 +145,24 @@ func (c *committer) due() (at time.Time, staged bool) {
 	case g.asking == 0:
 		return later(g.begun, c.ended).Add(c.opts.CommitWindow), true
 	case c.answered > 0 && g.asking >= c.answered && c.echo(g.begun):
-		return g.begun, true
+		return later(g.begun, c.pace), true
 	default:
-		return c.ended.Add(c.opts.CommitWindow), true
+		return later(c.ended.Add(c.opts.CommitWindow), c.pace), true
 	}
+}
+
+// commitBurst is how many seconds' worth of commits may come at once.
+const commitBurst = 10
+
+// spend notes a commit. Each one puts the next off by its share of a second,
+// on an account that may be overdrawn by a burst.
+func (c *committer) spend(at time.Time) {
+	n := c.opts.CommitsPerSecond
+	if n <= 0 {
+		return
+	}
+	full := at.Add(-commitBurst * time.Second)
+	c.pace = later(c.pace, full).Add(time.Second / time.Duration(n))
 }
 
 // echoMax is how soon after its answer a peer that waited for it has sent the
@@ -203,6 +218,7 @@ func (c *committer) commit() error {
 		return fmt.Errorf("commit up to %d: %w", g.last, err)
 	}
 	c.ended = c.opts.Now()
+	c.spend(c.ended)
 	if len(g.puts) > 0 && c.defsDue.IsZero() {
 		c.defsDue = later(c.ended.Add(defCopySoon), c.defsDone.Add(defCopyEvery))
 	}

@@ -24,7 +24,7 @@ func small(dir string) disk.Options {
 	o.Dir = dir
 	o.MemTableSize, o.BaseTableSize, o.ValueLogFileSize = 1<<20, 1<<20, 1<<20
 	o.ValueThreshold = 1 << 10
-	o.CommitWindow = 2 * time.Millisecond
+	o.CommitWindow, o.CommitsPerSecond = 2*time.Millisecond, 0
 	o.StageBytesMax = 64 << 20
 	return o
 }

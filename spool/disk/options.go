@@ -36,6 +36,10 @@ type Options struct {
 	// trickle goes on. It is not spent after a pause, nor when everyone whom
 	// the last commit answered is already waiting again.
 	CommitWindow time.Duration
+	// CommitsPerSecond bounds how often small groups are committed while that
+	// goes on; ten seconds' worth may come at once, so that a publisher that
+	// now and then waits for each answer gets it soon. 0 stands for no bound.
+	CommitsPerSecond int
 	// CommitBytesMax ends the window early.
 	CommitBytesMax int64
 	// StageBytesMax is where publishers are asked to wait (Room): bytes
@@ -80,7 +84,7 @@ func Tiny() Options {
 		MemTableSize: 4 << 20, NumMemtables: 1, NumL0Tables: 2, NumL0Stall: 6,
 		BaseTableSize: 1 << 20, BaseLevelSize: 8 << 20,
 		ValueLogFileSize: 16 << 20, ValueThreshold: 4 << 10, IndexCacheSize: 1 << 20, NumCompactors: 2,
-		CommitWindow: 100 * time.Millisecond, CommitBytesMax: 256 << 10, StageBytesMax: 1 << 20,
+		CommitWindow: 100 * time.Millisecond, CommitsPerSecond: 10, CommitBytesMax: 256 << 10, StageBytesMax: 1 << 20,
 		ReclaimBytes: 32 << 20, ResidentMax: 16 << 20, CacheBytes: 1 << 20,
 	}
 }
@@ -91,7 +95,8 @@ func Small() Options {
 	o.MemTableSize, o.NumMemtables, o.NumL0Tables, o.NumL0Stall = 8<<20, 2, 3, 8
 	o.BaseTableSize, o.BaseLevelSize = 2<<20, 16<<20
 	o.ValueLogFileSize, o.IndexCacheSize = 32<<20, 4<<20
-	o.CommitWindow, o.CommitBytesMax, o.StageBytesMax = 50*time.Millisecond, 512<<10, 2<<20
+	o.CommitWindow, o.CommitsPerSecond = 50*time.Millisecond, 0
+	o.CommitBytesMax, o.StageBytesMax = 512<<10, 2<<20
 	o.ResidentMax, o.CacheBytes = 32<<20, 2<<20
 	return o
 }
@@ -102,7 +107,8 @@ func Server() Options {
 	o.MemTableSize, o.NumMemtables, o.NumL0Tables, o.NumL0Stall = 64<<20, 3, 5, 15
 	o.BaseTableSize, o.BaseLevelSize = 2<<20, 10<<20
 	o.ValueLogFileSize, o.IndexCacheSize, o.NumCompactors = 256<<20, 64<<20, 4
-	o.CommitWindow, o.CommitBytesMax, o.StageBytesMax = 5*time.Millisecond, 4<<20, 16<<20
+	o.CommitWindow, o.CommitsPerSecond = 5*time.Millisecond, 0
+	o.CommitBytesMax, o.StageBytesMax = 4<<20, 16<<20
 	o.ReclaimBytes, o.ResidentMax, o.CacheBytes = 256<<20, 0, 16<<20
 	o.NoCompression = true // packing costs more CPU than everything else together
 	return o

@@ -94,6 +94,7 @@ func openStore(o Options, suspect bool) (_ *Store, err error) {
 		grave: quarantine{dir: filepath.Join(o.Dir, quarantineName)},
 	}
 	s.budget.Store(o.BudgetBytes)
+	s.opened, s.writes = o.Now(), readWrites(o.Dir)
 	if s.zip, err = newZipper(!o.NoCompression); err != nil {
 		return nil, err
 	}

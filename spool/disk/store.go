@@ -29,6 +29,8 @@ type Store struct {
 	mark   mark       // of the last commit
 	starts *starts    // the writer's
 
+	opened time.Time
+	writes writes       // when opened
 	budget atomic.Int64 // as in opts; tests change it
 
 	snaps sync.WaitGroup // snapshots that are in use

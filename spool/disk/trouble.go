@@ -8,7 +8,6 @@ const (
 	troubleLost   = "spool lost"      // confirmed messages are not there
 	troubleDamage = "spool damaged"   // something does not read back
 	troubleBudget = "spool budget"    // it is filling up
-	troubleWear   = "card wear"       // the card will not last
 )
 
 // tell gives a trouble to the operator, or to the log when nobody asked.
