@@ -97,7 +97,7 @@ func build(o Options) (*App, error) {
 	a.users.Store(book)
 	size := sizesOf(o.Config.Profile)
 	limitHeap(size)
-	if err := a.openSpool(size); err != nil {
+	if err := a.openSpool(); err != nil {
 		return nil, err
 	}
 	if err := a.openBroker(size); err != nil {
@@ -109,13 +109,19 @@ func build(o Options) (*App, error) {
 	return a, nil
 }
 
-func (a *App) openSpool(size sizes) error {
-	cfg := a.cfg.Load()
-	o := size.spool
+// SpoolOptions are what a configuration says about the spool.
+func SpoolOptions(cfg *config.Config) disk.Options {
+	o := sizesOf(cfg.Profile).spool
 	o.Dir = filepath.Join(cfg.DataDir, "spool")
 	o.CommitWindow, o.CommitsPerSecond = cfg.Spool.CommitWindow, cfg.Spool.CommitsPerSecond
-	o.Trouble = a.spoolTrouble
 	o.BudgetBytes = int64(cfg.Spool.MaxBytes)
+	return o
+}
+
+func (a *App) openSpool() error {
+	cfg := a.cfg.Load()
+	o := SpoolOptions(cfg)
+	o.Trouble = a.spoolTrouble
 	o.Log = a.log.With("part", "spool")
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
 		return fmt.Errorf("data folder: %w", err)

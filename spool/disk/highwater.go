@@ -83,19 +83,38 @@ func openHighWater(dir string) (*highWater, error) {
 		return nil, fmt.Errorf("open high-water file: %w", err)
 	}
 	h := &highWater{f: f}
+	if h.noted, h.turn, err = readMarks(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return h, nil
+}
+
+// readMarks gives the newest mark of the file, and the place of the next.
+func readMarks(f *os.File) (newest mark, next int64, err error) {
 	for turn := range int64(2) {
 		b := make([]byte, markBytes)
 		if _, err := f.ReadAt(b, turn*markSlot); err != nil {
 			if errors.Is(err, io.EOF) {
 				continue
 			}
-			return nil, errors.Join(fmt.Errorf("read high-water file: %w", err), f.Close())
+			return newest, next, fmt.Errorf("read high-water file: %w", err)
 		}
-		if m, err := decodeMark(b); err == nil && m.commits >= h.noted.commits {
-			h.noted, h.turn = m, 1-turn
+		if m, err := decodeMark(b); err == nil && m.commits >= newest.commits {
+			newest, next = m, 1-turn
 		}
 	}
-	return h, nil
+	return newest, next, nil
+}
+
+// notedMark reads the file of a spool that may be in use.
+func notedMark(dir string) (mark, error) {
+	f, err := os.Open(guardFile(dir, "highwater"))
+	if err != nil {
+		return mark{}, fmt.Errorf("read high-water file: %w", err)
+	}
+	defer f.Close()
+	m, _, err := readMarks(f)
+	return m, err
 }
 
 // note writes a mark that is durable in the database.

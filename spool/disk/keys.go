@@ -23,7 +23,10 @@ const (
 	classScratch = '~'
 )
 
-var be = binary.BigEndian
+var (
+	be = binary.BigEndian
+	le = binary.LittleEndian // of pointers into value logs
+)
 
 func chunkKey(id uint64) []byte { return be.AppendUint64([]byte{classChunk}, id) }
 
