@@ -21,6 +21,7 @@ type queueArgs struct {
 	maxPriority   int
 	singleActive  bool
 	deliveryLimit int64 // -1 is none
+	attended      bool  // see ArgAttended
 	retryMin      int64 // ms a message rests after its first return; 0 is not at all
 	retryMax      int64 // ms it rests at most; 0 is no limit
 	// spoolPriority says what is worth more when the spool is nearly full.
@@ -29,6 +30,10 @@ type queueArgs struct {
 	// ever.
 	consumerTimeout int64
 }
+
+// ArgAttended as a queue argument (true) lets only messages that the spool
+// keeps wait while nobody consumes: the others are for who is there.
+const ArgAttended = "x-attended"
 
 // overflow is what happens to a message too many.
 type overflow uint8
@@ -76,6 +81,7 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 		maxBytes:     r.number("x-max-length-bytes", -1, 0),
 		maxPriority:  int(r.number("x-max-priority", 0, 0)),
 		singleActive: r.flag("x-single-active-consumer"),
+		attended:     r.flag(ArgAttended),
 
 		spoolPriority:   int(r.number("x-spool-priority", 0, 0)),
 		consumerTimeout: r.number("x-consumer-timeout", 0, 1),

@@ -37,9 +37,10 @@ type queue struct {
 	holding *holding // whose place in the spool this is, or nil
 
 	bindings map[*binding]struct{}
-	lastUsed amqp.Instant // by a consumer, a get or a declaration; see x-expires
-	alarm    amqp.Instant // when the ticker has to look; 0 is never
-	review   amqp.Instant // when a delivery may be unsettled for too long; 0 is never
+	marks    map[uint32]struct{} // see Mark; nil while there are none
+	lastUsed amqp.Instant        // by a consumer, a get or a declaration; see x-expires
+	alarm    amqp.Instant        // when the ticker has to look; 0 is never
+	review   amqp.Instant        // when a delivery may be unsettled for too long; 0 is never
 	deleted  bool
 	touched  bool   // stands in VHost.touched
 	mark     uint64 // the walk that last found this queue, see VHost.routeLocked

@@ -27,6 +27,7 @@ type Status struct {
 	Exchanges   int
 	Bindings    int
 	Retained    int
+	VHosts      []VHostStatus // by name
 	Queues      []QueueStatus // by vhost and name
 
 	Published      uint64 // messages taken since the start
@@ -40,6 +41,15 @@ type Status struct {
 	Damaged        uint64 // stored messages that could not be read and were left out
 	Missing        uint64 // messages that the spool should have had and had not
 	TransientBytes int64  // memory of messages that are not in the spool
+}
+
+// VHostStatus is what an operator sees of a vhost.
+type VHostStatus struct {
+	Name        string
+	Limits      VHostLimits
+	Connections int // with the broker's own
+	Queues      int
+	Ready       int // messages in all its queues
 }
 
 // QueueStatus is what an operator sees of a queue.
@@ -73,6 +83,7 @@ func (b *Broker) Status() Status {
 	for _, v := range b.vhosts {
 		v.addTo(&st)
 	}
+	slices.SortFunc(st.VHosts, func(a, b VHostStatus) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(st.Queues, func(a, b QueueStatus) int {
 		if c := strings.Compare(a.VHost, b.VHost); c != 0 {
 			return c
@@ -95,13 +106,17 @@ func (v *VHost) addTo(st *Status) {
 	for h := range v.holdings {
 		st.Held += h.queue.count
 	}
+	own := VHostStatus{Name: v.name, Limits: v.limits, Connections: len(v.conns)}
 	for _, q := range v.queues {
 		st.Consumers += len(q.consumers)
 		if q.isReply() {
 			continue // nobody declared it
 		}
+		own.Queues++
+		own.Ready += q.count
 		st.Queues = append(st.Queues, q.status())
 	}
+	st.VHosts = append(st.VHosts, own)
 }
 
 func (q *queue) status() QueueStatus {
