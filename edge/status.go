@@ -137,7 +137,7 @@ func (a *App) doorMetrics(w *metrics.Writer) {
 	w.Counter(panics, "Connections that a mistake of ours ended.", m.Panics, "door", "mqtt")
 	const received = "leveret_messages_received_total"
 	w.Counter(received, "Messages that clients published.", c.Published, "door", "amqp")
-	w.Counter(received, "Messages that clients published.", m.Received[0]+m.Received[1], "door", "mqtt")
+	w.Counter(received, "Messages that clients published.", m.Received[0]+m.Received[1]+m.Received[2], "door", "mqtt")
 	const sent = "leveret_messages_sent_total"
 	w.Counter(sent, "Messages sent to clients.", c.Delivered, "door", "amqp")
 	w.Counter(sent, "Messages sent to clients.", m.Sent[0]+m.Sent[1], "door", "mqtt")

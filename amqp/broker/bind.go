@@ -69,7 +69,7 @@ func (v *VHost) queueBindingLocked(c *Conn, queueName, exchangeName, key string,
 	if err := c.allow(Write, "queue", queueName); err != nil {
 		return nil, err
 	}
-	x, err := v.sourceLocked(c, exchangeName, args)
+	x, err := v.sourceLocked(c, exchangeName, key, args)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +87,15 @@ func (v *VHost) exchangeBindingLocked(c *Conn, destination, source, key string, 
 	if err := c.allow(Write, "exchange", destination); err != nil {
 		return nil, err
 	}
-	x, err := v.sourceLocked(c, source, args)
+	x, err := v.sourceLocked(c, source, key, args)
 	if err != nil {
 		return nil, err
 	}
 	return &binding{source: x, exchange: d, key: key, args: args}, nil
 }
 
-func (v *VHost) sourceLocked(c *Conn, name string, args amqp.Table) (*exchange, error) {
+// sourceLocked finds the exchange that a binding starts at.
+func (v *VHost) sourceLocked(c *Conn, name, key string, args amqp.Table) (*exchange, error) {
 	if name == "" {
 		return nil, errDefaultExchange
 	}
@@ -105,8 +106,13 @@ func (v *VHost) sourceLocked(c *Conn, name string, args amqp.Table) (*exchange, 
 	if err := c.allow(Read, "exchange", name); err != nil {
 		return nil, err
 	}
-	if x.Type == "headers" {
+	switch x.kind() {
+	case typeTopic:
+		return x, c.allowTopic(Read, x, key)
+	case typeHeaders:
 		return x, checkHeadersArgs(args)
+	case typeHash:
+		return x, checkWeight(key)
 	}
 	return x, nil
 }

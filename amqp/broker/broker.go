@@ -14,7 +14,7 @@
 //
 // One mutex for each vhost guards everything in it, is taken once for each call
 // (callers bring batches) and is never held while the spool reads. The lock
-// order is vhost, then spool. Functions that need the lock end in Locked, and
+// order is broker, then vhost, then spool. Functions that need the lock end in Locked, and
 // so do by custom all methods of queue and Consumer.
 //
 // Nothing in memory grows with the backlog: a queue holds a window of messages
@@ -63,8 +63,9 @@ type Broker struct {
 	ids       queueIDs
 	node      string
 
-	mu     sync.Mutex // protects vhosts
+	mu     sync.Mutex // protects the fields below
 	vhosts map[string]*VHost
+	users  map[string]int // connections of each user
 }
 
 // VHost is one virtual host: a namespace with a lock.
@@ -74,8 +75,11 @@ type VHost struct {
 
 	mu        sync.Mutex // protects everything below and in what hangs on it
 	filled    *sync.Cond // signalled whenever a read of cold messages has ended
+	limits    VHostLimits
+	deleted   bool
 	exchanges map[string]*exchange
 	queues    map[string]*queue
+	policies  []*policy
 	bindings  int
 	conns     map[*Conn]struct{}
 	retained  retained
@@ -84,13 +88,16 @@ type VHost struct {
 	mark      uint64 // numbers the walks of routing
 	targets   []target
 	walked    []*binding
+	holdings  map[*holding]struct{}
 	batch     spool.Batch // changes of the running call
+	windows   []*window   // that remember messages of it
 	touched   []*queue    // queues that act at its end
 	unread    []*lane     // cold messages the next Tick reads
 
 	// Of a Publish that is under way.
 	incoming      []incoming
 	incomingBytes int64
+	marking       []Mark
 	slab          []spool.Dest
 }
 
@@ -101,41 +108,37 @@ type Identity struct {
 	Client   string // MQTT client id, AMQP 1.0 container id; may be ""
 	Peer     string // address for operators
 	Protocol string // "AMQP 0-9-1", "MQTT 5", ...
-}
-
-// Action is a kind of permission (RabbitMQ's three).
-type Action uint8
-
-const (
-	Configure Action = iota
-	Write
-	Read
-)
-
-func (a Action) String() string { return [...]string{"configure", "write", "read"}[a] }
-
-// Access is what a user may do. The default exchange is asked for as
-// "amq.default".
-type Access interface {
-	Allows(a Action, resource string) bool
+	// End is told that the broker wants the connection ended, and why. It is
+	// called with locks held and must only leave a note; nil is not to be asked.
+	End func(why *amqp.Error)
 }
 
 // ErrNoVHost: there is no virtual host of that name.
 var ErrNoVHost = errors.New("no such vhost")
 
-// Connect opens a connection to a vhost. wake is called, with a lock held,
+// Connect opens a connection to a vhost, within the limits that there are for
+// connections. wake is called, with a lock held,
 // when Take will have something.
 func (b *Broker) Connect(vhost string, who Identity, wake func()) (*Conn, error) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	v := b.vhosts[vhost]
-	b.mu.Unlock()
 	if v == nil {
 		return nil, fmt.Errorf("%w: %q", ErrNoVHost, vhost)
 	}
-	c := &Conn{v: v, who: who, wake: wake, exclusive: make(map[*queue]struct{})}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if err := v.admitLocked(&who, b.users[who.User]); err != nil {
+		return nil, err
+	}
+	var err error
+	if who.Access, err = who.Enter(vhost); err != nil {
+		return nil, err
+	}
+	c := &Conn{v: v, who: who, wake: wake, exclusive: make(map[*queue]struct{})}
+	c.topics, _ = who.Access.(TopicAccess)
 	v.conns[c] = struct{}{}
+	b.users[who.User]++
 	return c, nil
 }
 
@@ -156,6 +159,7 @@ func (b *Broker) newVHost(name string) *VHost {
 		exchanges: make(map[string]*exchange),
 		queues:    make(map[string]*queue),
 		conns:     make(map[*Conn]struct{}),
+		holdings:  make(map[*holding]struct{}),
 	}
 	v.filled = sync.NewCond(&v.mu)
 	v.retained.values = make(map[string]*amqp.Message)

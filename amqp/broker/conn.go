@@ -8,9 +8,10 @@ import (
 // Conn is a peer: it owns sessions and exclusive queues, and one outbox in
 // which deliveries for all its sessions wait for its writer.
 type Conn struct {
-	v    *VHost
-	who  Identity
-	wake func()
+	v      *VHost
+	who    Identity
+	topics TopicAccess // of who's access; nil when all topics are allowed
+	wake   func()
 
 	// Guarded by the vhost's lock.
 	sessions    []*Session
@@ -59,11 +60,28 @@ func (c *Conn) Open() *Session {
 // its old place, consumers end, exclusive queues are deleted. The LSN covers
 // all of it. It may be called twice.
 func (c *Conn) Close() spool.LSN {
+	lsn, first := c.close()
+	if first {
+		c.v.b.left(c.who.User)
+	}
+	return lsn
+}
+
+// left: a connection of a user has ended.
+func (b *Broker) left(user string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.users[user]--; b.users[user] == 0 {
+		delete(b.users, user)
+	}
+}
+
+func (c *Conn) close() (lsn spool.LSN, first bool) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if c.closed {
-		return 0
+		return 0, false
 	}
 	c.closed = true
 	for len(c.sessions) > 0 {
@@ -74,7 +92,7 @@ func (c *Conn) Close() spool.LSN {
 	}
 	c.thirsty, c.starved, c.outbox = nil, nil, nil
 	delete(v.conns, c)
-	return v.finishLocked()
+	return v.finishLocked(), true
 }
 
 // Take gives what is waiting for the peer and reads from the spool what its
@@ -131,19 +149,4 @@ func (c *Conn) pushLocked(d Delivery) {
 	if len(c.outbox) == 1 {
 		c.wake()
 	}
-}
-
-// allow asks the connection's access rights.
-func (c *Conn) allow(a Action, kind, name string) error {
-	if c.who.Access == nil {
-		return nil
-	}
-	resource := name
-	if kind == "exchange" && name == "" {
-		resource = "amq.default"
-	}
-	if c.who.Access.Allows(a, resource) {
-		return nil
-	}
-	return amqp.Errorf(amqp.AccessRefused, "%s access to %s refused for user '%s'", a, c.v.named(kind, resource), c.who.User)
 }

@@ -31,6 +31,9 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.deleted {
+		return 0, errVHostGone
+	}
 	if spec.Name == "" {
 		return 0, errDefaultExchange
 	}
@@ -51,7 +54,18 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 		return 0, err
 	}
 	v.exchanges[spec.Name] = x
+	v.alternateLocked(x)
 	v.routesGen++
+	var hold spool.QueueID
+	if spec.Type == typeDelayed {
+		hold = v.b.ids.next(1, &v.batch)
+		v.holdLocked(x, hold)
+	}
+	if spec.Durable && hold != 0 {
+		v.batch.Puts = append(v.batch.Puts, spool.Put{
+			Key: definitionKey(kindHolding, v.name, spec.Name), Value: encodeHolding(v.name, spec.Name, hold),
+		})
+	}
 	if spec.Durable {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{
 			Key: definitionKey(kindExchange, v.name, spec.Name), Value: encodeExchange(v.name, spec),
@@ -105,6 +119,9 @@ func (v *VHost) deleteExchangeLocked(x *exchange) {
 	if x.Durable {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindExchange, v.name, x.Name)})
 	}
+	if x.holding != nil {
+		v.dropHoldingLocked(x.holding)
+	}
 	for _, b := range x.sources {
 		v.unbindLocked(b)
 	}
@@ -118,6 +135,9 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.deleted {
+		return QueueInfo{}, 0, errVHostGone
+	}
 	if isReplyName(spec.Name) {
 		info, err := v.checkReplyLocked(spec.Name)
 		return info, 0, err
@@ -141,7 +161,7 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			return QueueInfo{}, 0, err
 		}
 	}
-	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
+	if err := v.roomForQueueLocked(spec.Name); err != nil {
 		return QueueInfo{}, 0, err
 	}
 	q, err := v.makeQueueLocked(c, spec)
@@ -250,6 +270,7 @@ func (v *VHost) deleteQueueLocked(q *queue) int {
 	if q.durable() {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindQueue, v.name, q.name)})
 	}
+	v.unmarkAllLocked(q)
 	for _, l := range q.lanes {
 		if l.inSpool {
 			v.batch.Purges = append(v.batch.Purges, spool.Purge{Queue: l.id, To: spool.MaxPos})

@@ -20,7 +20,11 @@ import (
 //	boot      u32 id, i64 wall clock at its base (ns since 1970), u8 synchronised
 //	exchange  str vhost, str name, str type, u8 flags (1 auto-delete, 2 internal), table
 //	binding   str vhost, str source, u8 to an exchange, str destination, str key, table
+//	holding   str vhost, str exchange, uvarint id of the queue of held messages
+//	policy    str vhost, str name, u8 operator's, str pattern, str applies to, i64 priority, table
 //	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete), table
+//	mark      str vhost, str queue, u32 number
+//	vhost     str name, uvarint connections at most, uvarint queues at most (0: any)
 //	value     str vhost, a stored message (see stored.go)
 //	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
@@ -28,7 +32,11 @@ const (
 	kindBoot     = "boot"
 	kindExchange = "exchange"
 	kindBinding  = "binding"
+	kindHolding  = "holding"
+	kindPolicy   = "policy"
 	kindQueue    = "queue"
+	kindMark     = "mark"
+	kindVHost    = "vhost"
 	kindValue    = "value"
 	kindNode     = "node"
 	kindIDs      = "ids"
@@ -85,6 +93,12 @@ func encodeQueue(vhost string, id spool.QueueID, spec QueueSpec) []byte {
 	b = binary.AppendUvarint(b, uint64(id))
 	b = append(b, flags(spec.AutoDelete))
 	return spec.Args.AppendTo(b)
+}
+
+func encodeHolding(vhost, exchange string, id spool.QueueID) []byte {
+	b := appendText([]byte{definitionVersion}, vhost)
+	b = appendText(b, exchange)
+	return binary.AppendUvarint(b, uint64(id))
 }
 
 func encodeBinding(vhost string, d *binding) []byte {

@@ -158,8 +158,12 @@ func (q *queue) dismiss(c *Consumer) {
 // deliver hands messages to consumers, in turn among those of the highest
 // priority that can take one, until there are no more messages or takers.
 func (q *queue) deliver() {
+	if q.holding != nil {
+		q.holding.arm()
+		return
+	}
 	q.rouse()
-	for q.count > 0 && len(q.resting) < restingMax {
+	for q.count > 0 && !q.stopped() {
 		l := q.front()
 		q.expire(l, false)
 		if l.waiting() == 0 {
@@ -167,7 +171,6 @@ func (q *queue) deliver() {
 		}
 		c := q.taker()
 		if c == nil {
-			q.expire(l, true)
 			break
 		}
 		if l.head() == nil {

@@ -1,11 +1,15 @@
 package broker
 
-import "leveret/amqp"
+import (
+	"fmt"
+
+	"leveret/amqp"
+)
 
 // ExchangeSpec describes an exchange to declare.
 type ExchangeSpec struct {
 	Name       string
-	Type       string // direct, fanout, topic, headers
+	Type       string // see newRoutes
 	Durable    bool
 	AutoDelete bool // goes when its last binding as a source is removed
 	Internal   bool // only other exchanges may publish to it
@@ -19,7 +23,9 @@ type exchange struct {
 	sources map[string]*binding
 	targets map[string]*binding
 
-	alternate string // where messages go that found no queue; "" is nowhere
+	alternate string   // where messages go that found no queue; "" is nowhere
+	window    *window  // of an exchange that takes each message once, or nil
+	holding   *holding // of an exchange that holds messages back, or nil
 
 	// cache holds routes by key, for the types that look at nothing else.
 	cache     map[string][]target
@@ -60,40 +66,78 @@ type target struct {
 // out of the spool.
 const ArgTransient = "x-transient"
 
-func newRoutes(kind string) (routes, error) {
+// Types of exchanges that somebody asks for by name; those with an x are more
+// than 0-9-1 has: RabbitMQ's, or those of plugins that people meet.
+const (
+	typeTopic       = "topic"
+	typeHeaders     = "headers"
+	typeHash        = "x-consistent-hash"
+	typeRandom      = "x-random"
+	typeLocalRandom = "x-local-random"
+	typeDedup       = "x-message-deduplication"
+	typeDelayed     = "x-delayed-message"
+)
+
+// newRoutes makes the routes of a type of exchange; cacheable tells that they
+// depend on nothing but the routing key.
+func newRoutes(kind string, args amqp.Table) (r routes, cacheable bool, err error) {
 	switch kind {
 	case "direct":
-		return make(directRoutes), nil
-	case "fanout":
-		return new(fanoutRoutes), nil
-	case "topic":
-		return new(topicRoutes), nil
-	case "headers":
-		return new(headersRoutes), nil
+		return make(directRoutes), true, nil
+	case "fanout", typeDedup:
+		return new(fanoutRoutes), true, nil
+	case typeTopic:
+		return new(topicRoutes), true, nil
+	case typeHeaders:
+		return new(headersRoutes), false, nil
+	case typeRandom, typeLocalRandom:
+		return new(randomRoutes), false, nil
+	case typeHash:
+		h, err := newHashRoutes(args)
+		return h, err == nil && h.byKey(), err
 	}
-	return nil, amqp.Errorf(amqp.PreconditionFailed, "unknown exchange type '%s'", kind)
+	return nil, false, amqp.Errorf(amqp.PreconditionFailed, "unknown exchange type '%s'", kind)
+}
+
+// kind is the type by which an exchange routes.
+func (s *ExchangeSpec) kind() string {
+	if s.Type != typeDelayed {
+		return s.Type
+	}
+	v, _ := s.Args.Get(argDelayedType)
+	inner, _ := v.(string)
+	return inner
 }
 
 func newExchange(spec ExchangeSpec) (*exchange, error) {
-	r, err := newRoutes(spec.Type)
+	r, cacheable, err := newRoutes(spec.kind(), spec.Args)
+	if err != nil && spec.Type == typeDelayed {
+		err = errDelayedType
+	}
 	if err != nil {
 		return nil, err
+	}
+	args := argReader{thing: fmt.Sprintf("exchange '%s'", spec.Name), args: spec.Args}
+	if spec.Type == typeDedup {
+		args.args = args.args.With(argDeduplication, true)
 	}
 	x := &exchange{
 		ExchangeSpec: spec,
 		routes:       r,
 		sources:      make(map[string]*binding),
 		targets:      make(map[string]*binding),
-		cacheable:    spec.Type != "headers",
+		cacheable:    cacheable && spec.Type != typeDelayed,
+		window:       args.window(),
 	}
-	if v, ok := spec.Args.Get("alternate-exchange"); ok {
-		name, isText := v.(string)
-		if !isText {
-			return nil, amqp.Errorf(amqp.PreconditionFailed, "invalid arg 'alternate-exchange' for exchange '%s': expected longstr, got %s", spec.Name, amqp.TypeName(v))
-		}
-		x.alternate = name
-	}
-	return x, nil
+	x.alternate, _ = args.text("alternate-exchange")
+	return x, args.err
+}
+
+// declaredAlternate is the alternate exchange that the declaration names.
+func (s *ExchangeSpec) declaredAlternate() string {
+	v, _ := s.Args.Get("alternate-exchange")
+	name, _ := v.(string)
+	return name
 }
 
 // id tells bindings of one source apart: 0-9-1 knows a binding by its two

@@ -10,10 +10,6 @@ import (
 // deadlineOf is when a message of a queue expires: the smaller of the queue's
 // x-message-ttl and its own expiration, counted from when it came in. 0 is
 // never.
-//
-// A message of an earlier start has waited for as long as the wall clock says,
-// when it was right in both starts; else the time between does not count: it
-// may have been a minute without power or a month (nothing expires for a guess).
 func (b *Broker) deadlineOf(q *queue, m *amqp.Message) amqp.Instant {
 	ttl := q.args.ttl
 	if m.Props.Has(amqp.HasExpiration) {
@@ -24,16 +20,25 @@ func (b *Broker) deadlineOf(q *queue, m *amqp.Message) amqp.Instant {
 	if ttl < 0 {
 		return 0
 	}
-	at := m.Stamp.At
-	if m.Stamp.Boot != b.boots.current {
+	return b.after(m.Stamp, ttl)
+}
+
+// after is the moment so many milliseconds after a message came in, in this
+// boot's time; never 0.
+//
+// A message of an earlier start has waited for as long as the wall clock says,
+// when it was right in both starts; else the time between does not count: it
+// may have been a minute without power or a month (nothing expires for a guess).
+func (b *Broker) after(s amqp.Stamp, ms int64) amqp.Instant {
+	at := s.At
+	if s.Boot != b.boots.current {
 		at = 0
-		then, known := b.WallTime(m.Stamp)
+		then, known := b.WallTime(s)
 		if base, sure := b.WallTime(amqp.Stamp{Boot: b.boots.current}); known && sure && then.Before(base) {
 			at = -amqp.Instant(base.Sub(then))
 		}
 	}
-	deadline := at + amqp.Instant(time.Duration(min(ttl, numberMax))*time.Millisecond)
-	return max(deadline, 1) // 0 would be never
+	return max(at+amqp.Instant(time.Duration(min(ms, numberMax))*time.Millisecond), 1)
 }
 
 // checkExpiration refuses an expiration property that is no number.
@@ -68,7 +73,8 @@ func (q *queue) expire(l *lane, alone bool) {
 }
 
 // arm has the ticker look at the queue when its next message expires, or it
-// itself does. A deadline behind a cold head cannot be seen: it is read first.
+// itself does. What waits still was for nobody: heads whose time is over go now,
+// in every lane. A deadline behind a cold head cannot be seen: it is read first.
 func (q *queue) arm() {
 	var at amqp.Instant
 	soonest := func(t amqp.Instant) {
@@ -77,6 +83,7 @@ func (q *queue) arm() {
 		}
 	}
 	for _, l := range q.lanes {
+		q.expire(l, true)
 		if e := l.head(); e != nil && e.deadline != 0 {
 			soonest(e.deadline)
 		} else if e == nil && l.cold > 0 && l.coldMortal && !l.filling {
@@ -124,15 +131,29 @@ func (b *Broker) Tick() amqp.Instant {
 	return next
 }
 
+// readForLocked reads cold messages that the queue must look at.
+func (v *VHost) readForLocked(l *lane) {
+	switch q := l.q; {
+	case l.filling || q.deleted:
+	case q.relearn:
+		v.relearnLocked(q)
+	case l.cold > 0 && q.args.overflow == thin && q.tooMany(0, 0):
+		v.thinColdLocked(l)
+	default:
+		v.refillLocked(l)
+	}
+}
+
 func (v *VHost) tick() (next amqp.Instant) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for len(v.unread) > 0 {
 		l := v.unread[0]
 		v.unread = v.unread[1:]
-		v.refillLocked(l)
+		v.readForLocked(l)
 		v.finishLocked()
 	}
+	next = v.releaseAllLocked()
 	now := v.b.now()
 	for _, q := range v.queues {
 		if q.alarm == 0 || q.alarm > now {

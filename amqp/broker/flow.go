@@ -87,6 +87,8 @@ func (v *VHost) enterLocked() {
 	clear(v.incoming)
 	v.incoming, v.incomingBytes = v.incoming[:0], 0
 	v.retained.done()
+	v.applyMarksLocked()
+	v.rememberLocked(true)
 }
 
 // undoLocked gives the positions of a refused batch back.
@@ -99,4 +101,6 @@ func (v *VHost) undoLocked() {
 	v.incoming, v.incomingBytes = v.incoming[:0], 0
 	v.batch.Reset()
 	v.retained.undo()
+	v.marking = v.marking[:0]
+	v.rememberLocked(false)
 }

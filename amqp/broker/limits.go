@@ -25,12 +25,16 @@ type Limits struct {
 	// RetainedMax, RetainedBytesMax: values kept per vhost, and their bytes.
 	RetainedMax      int
 	RetainedBytesMax int64
+	// HeldMax: messages that one exchange holds back (x-delayed-message).
+	HeldMax int
 	// Per vhost.
 	QueuesMax    int
 	ExchangesMax int
 	BindingsMax  int
 	// Per session.
 	ConsumersMax int
+	// UserConnectionsMax: connections of one user; 0 is no limit.
+	UserConnectionsMax int
 }
 
 // defaultLimits are those of the small profile (1 GB of memory).
@@ -45,6 +49,7 @@ var defaultLimits = Limits{
 	UnackedBytesMax:   32 << 20,
 	RetainedMax:       20_000,
 	RetainedBytesMax:  16 << 20,
+	HeldMax:           100_000,
 	QueuesMax:         10_000,
 	ExchangesMax:      1_000,
 	BindingsMax:       50_000,
@@ -63,10 +68,12 @@ func (l Limits) orDefaults() Limits {
 	set(&d.UnackedBytesMax, l.UnackedBytesMax)
 	set(&d.RetainedMax, l.RetainedMax)
 	set(&d.RetainedBytesMax, l.RetainedBytesMax)
+	set(&d.HeldMax, l.HeldMax)
 	set(&d.QueuesMax, l.QueuesMax)
 	set(&d.ExchangesMax, l.ExchangesMax)
 	set(&d.BindingsMax, l.BindingsMax)
 	set(&d.ConsumersMax, l.ConsumersMax)
+	set(&d.UserConnectionsMax, l.UserConnectionsMax)
 	return d
 }
 

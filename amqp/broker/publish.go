@@ -13,6 +13,9 @@ type Publish struct {
 	// Retain makes the message the value of its routing key in the vhost's
 	// retained store, or, with an empty body, deletes the value.
 	Retain bool
+	// Mark, when it names a queue, is set with the message, as one change,
+	// unless the message is Refused.
+	Mark Mark
 
 	// LSN: the message is safe when the log is durable up to it. 0 when no
 	// disk is needed.
@@ -64,9 +67,13 @@ func (v *VHost) acceptAllLocked(s *Session, now amqp.Instant, ps []Publish) (int
 
 func (v *VHost) receiptsLocked(ps []Publish, lsn spool.LSN) {
 	for i := range ps {
-		if ps[i].LSN != 0 {
-			ps[i].LSN = lsn
+		if ps[i].LSN == 0 {
+			continue
 		}
+		if lsn == 0 { // nothing but repetitions: everything before is the newest
+			lsn, _ = v.b.log.Append(&v.batch) // a failed log tells everybody by itself
+		}
+		ps[i].LSN = lsn
 	}
 	v.b.counts.published.Add(uint64(len(ps)))
 }
@@ -77,15 +84,17 @@ const pendingLSN = ^spool.LSN(0) // "the batch's own", until Append has answered
 // batch. A refused message has changed nothing.
 func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	p.LSN, p.Routed, p.Refused = 0, false, false
-	x, err := v.writableLocked(s, p.Msg.Exchange)
-	if err == nil {
-		err = v.checkMessage(s, p.Msg)
-	}
-	if err == nil {
-		err = v.addressLocked(s, p)
+	x, err := v.checkPublishLocked(s, p)
+	if err == nil && p.Mark.Queue != "" {
+		_, err = v.markableLocked(s.conn, p.Mark)
 	}
 	if err != nil {
 		return err
+	}
+	if !v.freshLocked(x.window, p.Msg) {
+		p.Routed = true // as it was the first time, as far as anybody knows
+		v.repeated(p)
+		return nil
 	}
 	if p.Retain {
 		v.retainLocked(p)
@@ -94,16 +103,36 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	p.Routed = len(targets) > 0
 	if !p.Routed {
 		v.b.counts.unrouted.Add(1)
+		v.markPublishLocked(p)
 		return nil
 	}
-	if blind(p.Msg.Props) {
+	if blind(p.Msg.Props) && !slices.ContainsFunc(targets, isHeld) {
 		p.Msg = withoutBlind(p.Msg)
 	}
-	targets = v.openTo(p, targets)
+	targets = v.firstTimeLocked(p, v.openTo(p, targets))
 	if v.deliverToLocked(p.Msg, targets) {
 		p.LSN = pendingLSN
 	}
+	v.markPublishLocked(p)
 	return nil
+}
+
+// checkPublishLocked refuses what a session may not publish, and finds the
+// exchange for what it may.
+func (v *VHost) checkPublishLocked(s *Session, p *Publish) (*exchange, error) {
+	x, err := v.writableLocked(s, p.Msg.Exchange)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkMessage(s, p.Msg); err != nil {
+		return nil, err
+	}
+	if s.conn.topics != nil {
+		if err := s.conn.allowTopics(x, p.Msg); err != nil {
+			return nil, err
+		}
+	}
+	return x, v.addressLocked(s, p)
 }
 
 // checkMessage refuses what no queue could be given.
@@ -123,7 +152,7 @@ func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
 // openTo leaves those queues out that are full and refuse new messages.
 func (v *VHost) openTo(p *Publish, targets []target) []target {
 	closed := func(t target) bool {
-		return t.queue.args.overflow != dropHead && t.queue.tooMany(1, int64(len(p.Msg.Body)))
+		return t.queue.args.overflow.rejects() && t.queue.tooMany(1, int64(len(p.Msg.Body)))
 	}
 	if !slices.ContainsFunc(targets, closed) {
 		return targets
@@ -145,10 +174,14 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 	var to, spill []spool.Dest
 	for _, t := range targets {
 		q := t.queue
+		kept := persistent && q.durable() && !t.transient
+		if !kept && q.args.attended && len(q.consumers) == 0 {
+			continue
+		}
 		l := q.laneFor(m)
 		e := entry{pos: l.claim(), msg: m, deadline: v.b.deadlineOf(q, m)}
 		switch {
-		case persistent && q.durable() && !t.transient:
+		case kept:
 			e.stored, l.inSpool = true, true
 			to = v.dests(to, l.id, e.pos)
 		case v.b.transient.Load()+v.incomingBytes+footprint(m) > v.b.limits.TransientBytesMax:

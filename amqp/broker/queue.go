@@ -12,7 +12,9 @@ type queue struct {
 	id   spool.QueueID // of the lane of priority 0; the others follow
 	name string
 	spec QueueSpec
-	args queueArgs
+	args queueArgs // of the declaration and its policies
+
+	policy, operator *policy // those in force, or nil
 
 	lanes []*lane // by rising priority; most queues have one
 	count int     // messages that wait, in all lanes
@@ -21,6 +23,9 @@ type queue struct {
 	coming      int // messages of the batch under way
 	comingBytes int64
 
+	latest    latest // of a keep-last queue
+	relearn   bool   // it does not know all yet
+	paused    bool
 	resting   []resting // by rising due
 	unacked   int
 	consumers []*Consumer // by falling priority
@@ -28,10 +33,14 @@ type queue struct {
 	active    *Consumer   // of a single-active-consumer queue
 	owner     *Conn       // of an exclusive queue
 
+	window  *window  // of a queue that takes each message once, or nil
+	holding *holding // whose place in the spool this is, or nil
+
 	bindings map[*binding]struct{}
-	lastUsed amqp.Instant // by a consumer, a get or a declaration; see x-expires
-	alarm    amqp.Instant // when the ticker has to look; 0 is never
-	review   amqp.Instant // when a delivery may be unsettled for too long; 0 is never
+	marks    map[uint32]struct{} // see Mark; nil while there are none
+	lastUsed amqp.Instant        // by a consumer, a get or a declaration; see x-expires
+	alarm    amqp.Instant        // when the ticker has to look; 0 is never
+	review   amqp.Instant        // when a delivery may be unsettled for too long; 0 is never
 	deleted  bool
 	touched  bool   // stands in VHost.touched
 	mark     uint64 // the walk that last found this queue, see VHost.routeLocked
@@ -40,12 +49,21 @@ type queue struct {
 }
 
 func (v *VHost) newQueueLocked(id spool.QueueID, spec QueueSpec, args queueArgs) *queue {
+	q := makeQueue(v, id, spec, args)
+	v.queues[spec.Name] = q
+	v.applyLocked(q)
+	v.routesGen++ // the default exchange and the sessions look names up
+	return q
+}
+
+// makeQueue makes a queue that nobody can find yet.
+func makeQueue(v *VHost, id spool.QueueID, spec QueueSpec, args queueArgs) *queue {
 	q := &queue{v: v, id: id, name: spec.Name, spec: spec, args: args, bindings: make(map[*binding]struct{})}
+	// Parsed without an error before, see parseQueueArgs.
+	q.window = (&argReader{args: spec.Args}).window()
 	for p := range args.lanes() {
 		q.lanes = append(q.lanes, &lane{q: q, id: id + spool.QueueID(p), priority: uint8(p), next: 1})
 	}
-	v.queues[spec.Name] = q
-	v.routesGen++ // the default exchange and the sessions look names up
 	return q
 }
 
@@ -76,7 +94,14 @@ func (q *queue) add(l *lane, e entry) {
 	q.in++
 	q.count++
 	q.bytes += int64(len(e.msg.Body))
+	if q.holding != nil {
+		q.holding.add(e)
+		return
+	}
 	l.add(e)
+	if q.args.overflow == keepLast {
+		q.supersede(l, e)
+	}
 }
 
 // take pops the head of a lane.
@@ -114,6 +139,6 @@ func (v *VHost) purgeLocked(q *queue) int {
 	for _, l := range q.lanes {
 		l.purge()
 	}
-	q.count, q.bytes = 0, 0
+	q.count, q.bytes, q.latest = 0, 0, nil
 	return n
 }

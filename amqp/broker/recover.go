@@ -15,8 +15,8 @@ import (
 func Open(o Options) (*Broker, error) {
 	b := &Broker{
 		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble, now: o.Now, alarm: o.Alarm,
-		vhosts: make(map[string]*VHost),
-		boots:  boots{records: make(map[amqp.Boot]BootRecord)},
+		vhosts: make(map[string]*VHost), users: make(map[string]int),
+		boots: boots{records: make(map[amqp.Boot]BootRecord)},
 	}
 	if b.trouble == nil {
 		b.trouble = func(string, ...any) {}
@@ -51,18 +51,19 @@ func Open(o Options) (*Broker, error) {
 const DefaultVHost = "/"
 
 // recovery is the state of one Open. Definitions come in order of their keys,
-// so bindings before exchanges and queues: they are kept until the end. A
+// so bindings and marks before queues: they are kept until the end. A
 // definition that cannot be read is told and left alone; the rest still serves.
 type recovery struct {
 	b        *Broker
 	byID     map[spool.QueueID]*lane
-	bindings []waitingBinding
+	bindings []waitingDefinition
+	marks    []waitingDefinition
 	orphans  []spool.Purge // stored for queues that are no more
 	dead     []spool.Put   // bindings without ends
 	torn     bool          // a definition is damaged, perhaps a queue's
 }
 
-type waitingBinding struct {
+type waitingDefinition struct {
 	key   string
 	value []byte
 }
@@ -80,10 +81,18 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.boot(value)
 	case kindExchange:
 		err = r.exchange(value)
+	case kindHolding:
+		err = r.holding(value)
+	case kindPolicy:
+		err = r.policy(value)
 	case kindQueue:
 		err = r.queue(value)
 	case kindBinding:
-		r.bindings = append(r.bindings, waitingBinding{key, value})
+		r.bindings = append(r.bindings, waitingDefinition{key, value})
+	case kindMark:
+		r.marks = append(r.marks, waitingDefinition{key, value})
+	case kindVHost:
+		err = r.ownVHost(value)
 	case kindValue:
 		err = r.value(value)
 	case kindNode:
@@ -164,6 +173,22 @@ func (r *recovery) queue(value []byte) error {
 	return nil
 }
 
+func (r *recovery) holding(value []byte) error {
+	d := decode(value)
+	v := r.vhost(d.text())
+	x := v.exchanges[d.text()] // definitions come by key: exchanges are there
+	id := spool.QueueID(d.uvarint())
+	if d.err != nil {
+		return d.err
+	}
+	r.b.ids.seen(id)
+	if x != nil && x.Type == typeDelayed {
+		l := v.holdLocked(x, id).queue.lanes[0]
+		r.byID[id] = l
+	}
+	return nil
+}
+
 func (r *recovery) value(value []byte) error {
 	d := decode(value)
 	vhost := d.text()
@@ -184,9 +209,13 @@ func (r *recovery) ids(value []byte) error {
 	return d.err
 }
 
-// link makes the bindings, now that everything they join is there. One whose
+// link applies the policies, makes the bindings and sets the marks, now that
+// everything they join is there. One whose
 // end is gone is forgotten: the end's deletion was cut short.
 func (r *recovery) link() {
+	for _, v := range r.b.vhosts {
+		v.applyAllLocked()
+	}
 	for _, w := range r.bindings {
 		v, b, err := r.binding(w.value)
 		switch {
@@ -197,6 +226,9 @@ func (r *recovery) link() {
 		default:
 			v.linkLocked(b, b.id())
 		}
+	}
+	for _, w := range r.marks {
+		r.mark(w)
 	}
 }
 
@@ -237,5 +269,9 @@ func (r *recovery) depth(d spool.Depth) error {
 	l.cold, l.coldFrom, l.next, l.inSpool, l.coldMortal = d.Count, d.First, d.Last+1, true, true
 	l.q.count += d.Count
 	l.q.bytes += d.Bytes
+	if q := l.q; q.args.overflow == keepLast && !q.relearn {
+		q.relearn = true
+		q.v.unread = append(q.v.unread, l)
+	}
 	return nil
 }

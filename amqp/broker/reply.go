@@ -30,7 +30,7 @@ func (v *VHost) replyQueueLocked(s *Session, spec ConsumerSpec) (*queue, error) 
 	case s.answers != nil && !s.answers.deleted:
 		return nil, amqp.Errorf(amqp.PreconditionFailed, "reply consumer already set")
 	}
-	if err := atMost("queues", len(v.queues), v.b.limits.QueuesMax); err != nil {
+	if err := v.roomForQueueLocked(ReplyTo); err != nil {
 		return nil, err
 	}
 	q, err := v.makeQueueLocked(s.conn, QueueSpec{Name: newName(replyPrefix), Exclusive: true, AutoDelete: true})

@@ -54,6 +54,10 @@ func (v *VHost) walkLocked(x *exchange, key string, props amqp.Properties) (ts [
 func (v *VHost) visitLocked(x *exchange, key string, props amqp.Properties) (byKey bool) {
 	byKey = x.cacheable
 	x.mark = v.mark
+	if h := x.holding; h != nil && delayOf(props) > 0 {
+		v.targetLocked(&h.way)
+		return false
+	}
 	from := len(v.walked)
 	v.walked = x.routes.match(key, props, v.walked)
 	for _, b := range v.walked[from:len(v.walked):len(v.walked)] {

@@ -18,7 +18,13 @@ func (v *VHost) sameExchange(x *exchange, spec ExchangeSpec) error {
 	); err != nil {
 		return err
 	}
-	return sameArgs(thing, spec.Args, x.Args, []string{"alternate-exchange"})
+	return sameArgs(thing, spec.Args, x.Args, comparedExchangeArgs)
+}
+
+// comparedExchangeArgs are those that a second declaration must have alike.
+var comparedExchangeArgs = []string{
+	"alternate-exchange", argDelayedType, argHashHeader, argHashProperty,
+	argDeduplication, argDedupHeader, argDedupCacheSize, argDedupCacheTTL,
 }
 
 func (v *VHost) sameQueue(c *Conn, q *queue, spec QueueSpec) error {

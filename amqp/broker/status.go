@@ -13,6 +13,7 @@ type counts struct {
 	unretained   atomic.Uint64
 	expired      atomic.Uint64
 	lapsed       atomic.Uint64
+	duplicates   atomic.Uint64
 	deadLettered atomic.Uint64
 	damaged      atomic.Uint64
 	missing      atomic.Uint64
@@ -26,11 +27,14 @@ type Status struct {
 	Exchanges   int
 	Bindings    int
 	Retained    int
+	VHosts      []VHostStatus // by name
 	Queues      []QueueStatus // by vhost and name
 
 	Published      uint64 // messages taken since the start
 	Unrouted       uint64 // of those, without a queue
 	Unretained     uint64 // values not kept because the store was full
+	Held           int    // messages that exchanges hold back until their time
+	Duplicates     uint64 // messages that were seen before and not taken again
 	Expired        uint64 // messages whose time was over
 	Lapsed         uint64 // deliveries taken back by a consumer timeout
 	DeadLettered   uint64 // messages that went to a dead letter exchange
@@ -39,18 +43,32 @@ type Status struct {
 	TransientBytes int64  // memory of messages that are not in the spool
 }
 
+// VHostStatus is what an operator sees of a vhost.
+type VHostStatus struct {
+	Name        string
+	Limits      VHostLimits
+	Connections int // with the broker's own
+	Queues      int
+	Ready       int // messages in all its queues
+}
+
 // QueueStatus is what an operator sees of a queue.
 type QueueStatus struct {
 	VHost, Name string
 	Durable     bool
 	Exclusive   bool
-	AutoDelete  bool
-	Ready       int
-	Unacked     int
-	Resting     int   // came back and wait for their next delivery
-	Bytes       int64 // bodies of the ready ones
-	Consumers   int
-	In, Out     uint64 // messages since the start
+	Paused      bool
+	// SpoolPriority is x-spool-priority.
+	SpoolPriority int
+	AutoDelete    bool
+	Ready         int
+	Unacked       int
+	Resting       int   // came back and wait for their next delivery
+	Bytes         int64 // bodies of the ready ones
+	Consumers     int
+	// Policy and OperatorPolicy name those in force; "" is none.
+	Policy, OperatorPolicy string
+	In, Out                uint64 // messages since the start
 }
 
 // Status collects it, one vhost at a time.
@@ -58,13 +76,14 @@ func (b *Broker) Status() Status {
 	st := Status{
 		Published: b.counts.published.Load(), Unrouted: b.counts.unrouted.Load(),
 		Unretained: b.counts.unretained.Load(), Damaged: b.counts.damaged.Load(),
-		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), Lapsed: b.counts.lapsed.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
+		Missing: b.counts.missing.Load(), Expired: b.counts.expired.Load(), Lapsed: b.counts.lapsed.Load(), Duplicates: b.counts.duplicates.Load(), DeadLettered: b.counts.deadLettered.Load(), TransientBytes: b.transient.Load(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, v := range b.vhosts {
 		v.addTo(&st)
 	}
+	slices.SortFunc(st.VHosts, func(a, b VHostStatus) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(st.Queues, func(a, b QueueStatus) int {
 		if c := strings.Compare(a.VHost, b.VHost); c != 0 {
 			return c
@@ -84,22 +103,36 @@ func (v *VHost) addTo(st *Status) {
 		st.Connections++
 		st.Sessions += len(c.sessions)
 	}
+	for h := range v.holdings {
+		st.Held += h.queue.count
+	}
+	own := VHostStatus{Name: v.name, Limits: v.limits, Connections: len(v.conns)}
 	for _, q := range v.queues {
 		st.Consumers += len(q.consumers)
 		if q.isReply() {
 			continue // nobody declared it
 		}
+		own.Queues++
+		own.Ready += q.count
 		st.Queues = append(st.Queues, q.status())
 	}
+	st.VHosts = append(st.VHosts, own)
 }
 
 func (q *queue) status() QueueStatus {
-	return QueueStatus{
+	st := QueueStatus{
 		VHost: q.v.name, Name: q.name,
-		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
+		Durable: q.spec.Durable, Paused: q.paused, SpoolPriority: q.args.spoolPriority, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
 		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}
+	if q.policy != nil {
+		st.Policy = q.policy.Name
+	}
+	if q.operator != nil {
+		st.OperatorPolicy = q.operator.Name
+	}
+	return st
 }
 
 // QueueStatus is the status of one queue; ok is false when there is none.

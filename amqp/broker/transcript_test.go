@@ -5,8 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,7 +97,7 @@ func (s *stage) open() {
 	s.now, s.alarm = 1, 0
 	b, err := Open(Options{
 		Log:    s.log,
-		Limits: Limits{WindowMessages: 3, MessageBytesMax: 100, TransientBytesMax: 5 * messageOverhead, OutboxMessages: 8},
+		Limits: Limits{WindowMessages: 3, MessageBytesMax: 100, HeldMax: 8, TransientBytesMax: 5 * messageOverhead, OutboxMessages: 8},
 		Boot:   BootRecord{Base: time.Unix(1_700_000_000, 0), Synchronised: true},
 		Now:    func() amqp.Instant { return s.now },
 		Alarm: func(at amqp.Instant) {
@@ -167,7 +169,8 @@ func table(on map[string]string, keys ...string) (t amqp.Table) {
 }
 
 // fields is what commands use as binding arguments and message headers.
-var fields = append([]string{"x-match", "kind", "site", "alternate-exchange", "x-foo", "CC", "BCC"}, comparedQueueArgs...)
+var fields = append([]string{"x-match", "kind", "site", "alternate-exchange", "x-foo", "CC", "BCC",
+	delayHeader, argDelayedType, argHashHeader, argHashProperty, "mark"}, comparedQueueArgs...)
 
 func (s *stage) act(verb string, args []string) []string {
 	words, on := options(args)
@@ -238,6 +241,15 @@ func (s *stage) act(verb string, args []string) []string {
 		tag, _ := strconv.ParseUint(at(3), 10, 64)
 		m := &amqp.Message{Key: at(1), Props: amqp.PropertyList{DeliveryMode: 2}.Encode(), Body: []byte(at(2))}
 		return receipt(ses.Commit(s.now, []Publish{{Msg: m}}, []Settlement{{Tag: tag}}))
+	case "policy": // name pattern applies-to
+		p := Policy{Name: at(0), Pattern: at(1), ApplyTo: at(2), Priority: num("priority"), Operator: has(words, "operator")}
+		p.Definition = table(on, slices.Sorted(maps.Keys(policyKeys))...)
+		p.Definition = append(p.Definition, table(on, "x-foo")...)
+		return receipt(s.b.SetPolicy(DefaultVHost, p))
+	case "pause", "resume": // queue
+		return said(s.b.PauseQueue(DefaultVHost, at(0), verb == "pause"))
+	case "drop-policy":
+		return receipt(s.b.DeletePolicy(DefaultVHost, at(0), has(words, "operator")))
 	case "cancel":
 		ses.Cancel(at(1))
 	case "prefetch":
@@ -321,7 +333,13 @@ func (s *stage) status() (out []string) {
 		if q.Resting > 0 {
 			line += fmt.Sprintf(" resting=%d", q.Resting)
 		}
+		if q.Policy+q.OperatorPolicy != "" {
+			line += fmt.Sprintf(" policy=%q %q", q.Policy, q.OperatorPolicy)
+		}
 		out = append(out, line)
+	}
+	if st.Held > 0 {
+		out = append(out, fmt.Sprintf("%d held back", st.Held))
 	}
 	up, _, _ := s.log.Durable()
 	return append(out, fmt.Sprintf("durable %d, %d in the spool, %d B transient", up, s.log.Stats().Records, st.TransientBytes))
@@ -340,12 +358,25 @@ func access(on map[string]string) Access {
 	if d, ok := on["deny"]; ok {
 		return deny(d)
 	}
+	if d, ok := on["deny-topic"]; ok {
+		return denyTopic{deny("nothing"), d}
+	}
 	return nil
 }
 
 type deny string
 
 func (d deny) Allows(a Action, resource string) bool { return a.String()+":"+resource != string(d) }
+
+// denyTopic refuses one key of one topic exchange, as in "write:amq.topic:a.b".
+type denyTopic struct {
+	deny
+	topic string
+}
+
+func (d denyTopic) AllowsTopic(a Action, exchange, key string) bool {
+	return a.String()+":"+exchange+":"+key != d.topic
+}
 
 func said(err error) []string {
 	var e *amqp.Error
@@ -407,7 +438,7 @@ func delivery(d Delivery) string {
 			get("exchange"), get("routing-keys"), get("original-expiration"))
 	}
 	if d.Msg.Props.Has(amqp.HasHeaders) {
-		for _, k := range copyHeaders {
+		for _, k := range append(copyHeaders[:], delayHeader) {
 			if v, ok := d.Msg.Props.Header(k); ok {
 				text += fmt.Sprintf(" %s=%v", k, v)
 			}

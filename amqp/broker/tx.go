@@ -31,7 +31,7 @@ func (t *Tx) Publish(ps []Publish) (taken int, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i := range ps {
-		if err := v.checkPublishLocked(s, &ps[i]); err != nil {
+		if _, err := v.checkPublishLocked(s, &ps[i]); err != nil {
 			return i, err
 		}
 		m := ps[i].Msg
@@ -42,17 +42,6 @@ func (t *Tx) Publish(ps []Publish) (taken int, err error) {
 		t.bytes += len(m.Body)
 	}
 	return len(ps), nil
-}
-
-// checkPublishLocked refuses a message as Session.Publish would.
-func (v *VHost) checkPublishLocked(s *Session, p *Publish) error {
-	if _, err := v.writableLocked(s, p.Msg.Exchange); err != nil {
-		return err
-	}
-	if err := v.checkMessage(s, p.Msg); err != nil {
-		return err
-	}
-	return v.addressLocked(s, p)
 }
 
 // Settle adds outcomes. The deliveries they name cannot be settled again.

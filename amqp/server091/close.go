@@ -87,8 +87,13 @@ func (c *conn) closedByPeer(m *wire091.ConnectionClose) error {
 // shutdown closes the connection because the broker stops. It runs beside the
 // reader, which it wakes by a deadline.
 func (c *conn) shutdown() {
-	c.out.end(connectionClose(0, amqp.Errorf(amqp.ConnectionForced,
-		"broker forced connection closure with reason 'shutdown'")), promisesTimeout)
+	c.forced(amqp.Errorf(amqp.ConnectionForced, "broker forced connection closure with reason 'shutdown'"))
+}
+
+// forced closes the connection whatever it is doing. Anybody may call it, with
+// the core's lock held too.
+func (c *conn) forced(why *amqp.Error) {
+	c.out.end(connectionClose(0, why), promisesTimeout)
 	c.out.hurry.Store(true)
 	_ = c.nc.SetDeadline(time.Now().Add(shutdownTimeout))
 }

@@ -165,18 +165,19 @@ func errTune(what string, got uint32, detail, how, bound string, allowed int) er
 
 // enter connects to a vhost of the core.
 func (c *conn) enter(vhost string) error {
-	if a, ok := c.who.Access.(vhostAccess); ok && !a.EntersVHost(vhost) {
-		return amqp.Errorf(amqp.NotAllowed, "access to vhost '%s' refused for user '%s'", vhost, c.who.User)
-	}
 	out := newWriter(c)
+	c.out, c.who.End = out, c.forced
 	core, err := c.s.o.Broker.Connect(vhost, c.who, out.deliverable)
+	if err != nil {
+		c.out = nil
+	}
 	if errors.Is(err, broker.ErrNoVHost) {
 		return amqp.Errorf(amqp.NotAllowed, "vhost %s not found", vhost)
 	}
 	if err != nil {
 		return err
 	}
-	c.core, c.out, out.core = core, out, core
+	c.core, out.core = core, core
 	return nil
 }
 

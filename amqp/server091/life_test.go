@@ -330,3 +330,21 @@ func TestLongKeysComeWhole(t *testing.T) {
 		p.heard("1 basic.deliver c 1 false amq.topic " + long[:255] + "\n1 header 1 x-routing-key=kkkkkkkkkk\n1 body m")
 	})
 }
+
+// TestDeletedVHost ends the connections in it with a word.
+func TestDeletedVHost(t *testing.T) {
+	inBubble(t, mem.New().Auto(), broker.Limits{}, nil, func(t *testing.T, r *rig) {
+		if _, err := r.broker.AddVHost("plant", broker.VHostLimits{}); err != nil {
+			t.Fatal(err)
+		}
+		p := r.connect()
+		p.do(header091, startOk("guest", "guest"), tuneOk, &wire091.ConnectionOpen{VirtualHost: "plant"}, &wire091.ChannelOpen{})
+		p.quiet()
+		p.take()
+		if _, err := r.broker.DeleteVHost("plant"); err != nil {
+			t.Fatal(err)
+		}
+		p.quiet()
+		p.heard("0 connection.close 320 0,0 CONNECTION_FORCED - vhost is deleted")
+	})
+}

@@ -27,8 +27,12 @@ type Door struct {
 	clients    map[string]*conn
 	connecting int // conns that have not sent CONNECT yet
 
-	keeper *broker.Conn // for what belongs to no connection: sessions that are away
-	away   expiries
+	shares map[string]int // subscribed sessions by the queue of a shared subscription
+
+	keeper  *broker.Conn    // for what belongs to no connection: sessions that are away
+	keeping *broker.Session // of keeper
+	away    expiries        // when sessions end
+	wills   expiries        // when wills are sent
 }
 
 // New makes a door; Run opens it.
@@ -38,8 +42,11 @@ func New(o Options) *Door {
 		constant: newConstantProperties(),
 		conns:    make(map[*conn]struct{}),
 		clients:  make(map[string]*conn),
+		shares:   make(map[string]int),
 		away:     newExpiries(),
+		wills:    newExpiries(),
 	}
+	d.wills.changed = d.away.changed // one goroutine looks at both
 	d.buffers.New = func() any { return new([]byte) }
 	return d
 }
@@ -54,8 +61,9 @@ func (d *Door) Run(ctx context.Context) error {
 		return fmt.Errorf("mqtt: connect to the broker: %w", err)
 	}
 	defer keeper.Close()
-	d.keeper = keeper
+	d.keeper, d.keeping = keeper, keeper.Open()
 	d.findSessions(time.Now())
+	d.findWills(time.Now())
 
 	var parts, served sync.WaitGroup
 	parts.Go(func() { d.expire(ctx) })

@@ -27,13 +27,13 @@ func (c *conn) subscribe(body []byte) error {
 	for i := range m.Filters {
 		f := &m.Filters[i]
 		known := c.subs.Load().find(f.Filter) != nil
-		reason, at, err := c.subscribeOne(f, id)
+		reason, at, err := c.subscribeOne(f, id, r)
 		if err != nil {
 			return err
 		}
 		lsn = max(lsn, at)
 		ack.Reasons = append(ack.Reasons, reason)
-		if !reason.Failed() && (f.RetainHandling == 0 || f.RetainHandling == 1 && !known) {
+		if !reason.Failed() && !isShared(f.Filter) && (f.RetainHandling == 0 || f.RetainHandling == 1 && !known) {
 			r.retained = append(r.retained, f.Filter)
 		}
 	}
@@ -60,26 +60,26 @@ func (c *conn) needQueue(r *reply) (lsn spool.LSN, err error) {
 	if err := c.consume(); err != nil {
 		return 0, err
 	}
-	r.start = c.session.consumer
+	r.start = append(r.start, c.session.consumer)
 	return lsn, nil
 }
 
 // subscribeOne subscribes to one filter and says with which outcome. An error
 // is the connection's end.
-func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32) (mqttwire.ReasonCode, spool.LSN, error) {
+func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32, r *reply) (mqttwire.ReasonCode, spool.LSN, error) {
 	subs := c.subs.Load()
 	old := subs.find(f.Filter)
 	switch {
-	case strings.HasPrefix(f.Filter, "$share/"): // in 3.1.1 just a topic, but nobody means that
-		return mqttwire.SharedSubscriptionsNotSupported, 0, nil
 	case levels(f.Filter) > topicLevelsMax:
 		return mqttwire.TopicFilterInvalid, 0, nil
 	case old == nil && len(subs.list) >= c.door.SubscriptionsMax:
 		return mqttwire.QuotaExceeded, 0, nil
+	case isShared(f.Filter): // in 3.1.1 just a topic, but nobody means that
+		return c.subscribeShared(f, id, r)
 	}
 	s := subscription{
 		filter:            f.Filter,
-		qos:               min(f.QoS, 1),
+		qos:               f.QoS,
 		noLocal:           f.NoLocal || c.bridge,
 		retainAsPublished: f.RetainAsPublished || c.bridge,
 		id:                id,
@@ -141,7 +141,11 @@ func (c *conn) unsubscribeOne(filter string) (mqttwire.ReasonCode, spool.LSN, er
 	if s == nil {
 		return mqttwire.NoSubscriptionExisted, 0, nil
 	}
-	lsn, err := c.core.UnbindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
+	unbind := c.unsubscribePlain
+	if s.share != "" {
+		unbind = c.unsubscribeShared
+	}
+	lsn, err := unbind(s)
 	if err != nil {
 		return c.refused(filter, err)
 	}
@@ -149,6 +153,12 @@ func (c *conn) unsubscribeOne(filter string) (mqttwire.ReasonCode, spool.LSN, er
 	c.incoming.forget()
 	return mqttwire.Success, lsn, nil
 }
+
+func (c *conn) unsubscribePlain(s *subscription) (spool.LSN, error) {
+	return c.core.UnbindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
+}
+
+func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
 
 // levels counts the levels of a topic or filter.
 func levels(topic string) int { return 1 + strings.Count(topic, "/") }

@@ -192,7 +192,7 @@ func newBench(t *testing.T, far *farSide, change func(*Options)) *bench {
 	o := Options{
 		Name: "up", Target: far,
 		Source: &LocalQueue{Broker: b, VHost: "/", Queue: "q", Node: "box", Name: "up"},
-		Log:    slog.New(slog.NewTextHandler(&k.logged, nil)),
+		Log:    slog.New(slog.NewTextHandler(&k.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
 		change(&o)

@@ -194,23 +194,34 @@ func (s *Shovel) takeNudge() bool {
 	return was
 }
 
-// become changes the state and tells it.
+// become changes the state and tells it. A link that is away for a week fails
+// thousands of times: the same failure again, and the attempts between, are
+// told only to those who debug.
 func (s *Shovel) become(to State, cause error) {
 	s.mu.Lock()
 	from := s.status.State
 	if from != to {
 		s.status.State, s.status.Since = to, time.Now()
 	}
+	again := false
 	if cause != nil {
+		again = from == Dialing && s.status.LastError == cause.Error()
 		s.status.LastError, s.status.LastErrorAt = cause.Error(), time.Now()
 		s.status.Failures++
 	}
 	s.mu.Unlock()
+	level := slog.LevelInfo
+	switch {
+	case again || to == Dialing:
+		level = slog.LevelDebug
+	case cause != nil:
+		level = slog.LevelWarn
+	}
 	switch {
 	case cause != nil:
-		s.log.Warn("shovel is "+to.String(), "was", from.String(), "err", cause)
+		s.log.Log(context.Background(), level, "shovel is "+to.String(), "was", from.String(), "err", cause)
 	case from != to:
-		s.log.Info("shovel is "+to.String(), "was", from.String())
+		s.log.Log(context.Background(), level, "shovel is "+to.String(), "was", from.String())
 	}
 }
 

@@ -480,3 +480,18 @@ func TestAQueueThatIsGoneIsWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// TestSameFailureIsToldOnce: the log of a week offline stays short.
+func TestSameFailureIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := &farSide{dial: func(int) error { return errors.New("no route to host") }}
+		k := newBench(t, far, nil)
+		stop := k.run()
+		time.Sleep(24 * time.Hour)
+		stop()
+		told := strings.Count(k.logged.String(), "level=WARN")
+		if failures := k.shovel.Status().Failures; told != 1 || failures < 100 {
+			t.Errorf("%d failures were told %d times, want once", failures, told)
+		}
+	})
+}

@@ -19,18 +19,31 @@ type Clock struct {
 	// Synchronised tells whether Base can be trusted.
 	Synchronised bool
 
-	start time.Time // carries the monotonic reading
+	floor  time.Time
+	start  time.Time // carries the monotonic reading
+	wall   func() time.Time
+	synced func() bool
 }
 
 // NewClock starts the clock. A wall clock before floor, the time the program
 // was built, cannot be right, whatever the kernel says of it.
 func NewClock(floor time.Time) *Clock {
-	now := time.Now()
-	c := &Clock{start: now, Base: now.Round(0), Synchronised: synchronised() && now.After(floor)}
-	if now.Before(floor) {
-		c.Base = floor
-	}
+	return newClock(floor, func() time.Time { return time.Now().Round(0) }, synchronised)
+}
+
+func newClock(floor time.Time, wall func() time.Time, synced func() bool) *Clock {
+	c := &Clock{floor: floor, start: time.Now(), wall: wall, synced: synced}
+	c.Base, c.Synchronised = c.read()
 	return c
+}
+
+// read is what the wall clock was at the base, and whether that is sure.
+func (c *Clock) read() (base time.Time, sure bool) {
+	base = c.wall().Add(-time.Since(c.start))
+	if base.Before(c.floor) {
+		return c.floor, false
+	}
+	return base, c.synced()
 }
 
 // Now is how long ago the base was; it does not jump when the wall clock does.
@@ -54,8 +67,7 @@ func (c *Clock) Run(ctx context.Context, correct func(base time.Time, synchronis
 			return nil
 		case <-tick.C:
 		}
-		is := time.Now().Round(0).Add(-time.Since(c.start))
-		good := synchronised()
+		is, good := c.read()
 		if good == known && is.Sub(base).Abs() < clockSlack || !good && known {
 			continue
 		}

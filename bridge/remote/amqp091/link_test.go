@@ -114,7 +114,7 @@ func TestHostileAfterOpening(t *testing.T) {
 			p.send(frameMethod, 1, method(60, 50, uint16(312), "NO_ROUTE", m.exchange, m.key))
 			p.send(frameHeader, 1, method(60, 0, uint64(1<<62), uint16(0)))
 		}, "the longest sent has 1"},
-		{"sends a huge frame", func(p *peer, _ *published) { _, _ = p.Write([]byte{frameBody, 0, 1, 0x7f, 0xff, 0xff, 0xff}) }, "frame of type 3"},
+		{"sends a huge frame", func(p *peer, _ *published) { p.say("\x03\x00\x01\x7f\xff\xff\xff") }, "frame of type 3"},
 		{"delivers", func(p *peer, _ *published) {
 			p.send(frameMethod, 1, method(60, 60, "tag", uint64(1), uint8(0), "x", "k"))
 		}, "method 60.60"},

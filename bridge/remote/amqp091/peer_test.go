@@ -20,6 +20,13 @@ type peer struct {
 	r *bufio.Reader
 }
 
+// say writes and then listens until the other side has had enough: closing with
+// unread bytes would have the kernel take back what was said.
+func (p *peer) say(text string) {
+	_, _ = io.WriteString(p, text)
+	_, _ = io.Copy(io.Discard, p.r)
+}
+
 // frame is one frame as it came.
 type frame struct {
 	kind    byte

@@ -24,9 +24,9 @@ func TestHostileWhileOpening(t *testing.T) {
 	}{
 		{"never answers", func(p *peer) { _, _ = io.Copy(io.Discard, p.r) }, "no answer in time"},
 		{"closes at once", func(*peer) {}, ""},
-		{"speaks HTTP", func(p *peer) { _, _ = io.WriteString(p, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "not AMQP 0-9-1"},
-		{"speaks another AMQP", func(p *peer) { _, _ = io.WriteString(p, "AMQP\x00\x01\x00\x00") }, "not AMQP 0-9-1"},
-		{"starts with a huge frame", func(p *peer) { _, _ = p.Write([]byte{1, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0}) }, "frame of type 1"},
+		{"speaks HTTP", func(p *peer) { p.say("HTTP/1.1 400 Bad Request\r\n\r\n") }, "not AMQP 0-9-1"},
+		{"speaks another AMQP", func(p *peer) { p.say("AMQP\x00\x01\x00\x00") }, "not AMQP 0-9-1"},
+		{"starts with a huge frame", func(p *peer) { p.say("\x01\x00\x00\x7f\xff\xff\xff\x00") }, "frame of type 1"},
 		{"refuses the login silently", func(p *peer) { _ = p.greet() }, "username or password not allowed"},
 		{"refuses the login and repeats it", func(p *peer) {
 			if p.greet() == nil {
