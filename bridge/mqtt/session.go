@@ -43,6 +43,22 @@ func (a *sessionAccess) Allows(action broker.Action, resource string) bool {
 	return a.user.Allows(action, resource)
 }
 
+// AllowsTopic asks the user's rights to topics, if they go that far.
+func (a *sessionAccess) AllowsTopic(action broker.Action, exchange, key string) bool {
+	topics, limited := a.user.(broker.TopicAccess)
+	return !limited || topics.AllowsTopic(action, exchange, key)
+}
+
+// allows asks the user's rights for what the door's own connection does on a
+// client's behalf.
+func (c *conn) allows(action broker.Action, key string) bool {
+	if c.access == nil {
+		return true
+	}
+	rights := sessionAccess{user: c.access}
+	return c.access.Allows(action, c.door.Exchange) && rights.AllowsTopic(action, c.door.Exchange, key)
+}
+
 // open makes the client's session or takes the old one up. The LSN covers what
 // CONNACK says of it.
 func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error) {
@@ -126,10 +142,12 @@ func (c *conn) resume() error {
 			c.recorded = seconds
 		}
 	}
-	if len(subs.list) > 0 && c.access != nil && !c.access.Allows(broker.Read, c.door.Exchange) {
-		return refusal(mqttwire.NotAuthorized, "the session has subscriptions that user %q may not have", c.user)
+	for i := range subs.list {
+		if s := &subs.list[i]; !c.allows(broker.Read, s.pattern()) {
+			return refusal(mqttwire.NotAuthorized, "the session is subscribed to %q, which user %q may not be", s.filter, c.user)
+		}
 	}
-	c.subs.Store(subs)
+	c.setSubscriptions(subs)
 	return c.resumeExact()
 }
 

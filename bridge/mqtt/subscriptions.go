@@ -33,6 +33,14 @@ func (s *subscription) key() string {
 	if s.share != "" {
 		return s.share
 	}
+	return s.pattern()
+}
+
+// pattern is what the topics look like as routing keys.
+func (s *subscription) pattern() string {
+	if _, filter, shared := mqttwire.SplitShare(s.filter); shared && s.share != "" {
+		return bridge.PatternFromFilter(filter)
+	}
 	return bridge.PatternFromFilter(s.filter)
 }
 

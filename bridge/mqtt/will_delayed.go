@@ -30,8 +30,8 @@ const willRetry = 10 * time.Second
 // delayWill keeps the client's will for later.
 func (c *conn) delayWill(seconds uint32) error {
 	d, queue := c.door, willPrefix+c.client
-	if c.access != nil && !c.access.Allows(broker.Write, d.Exchange) {
-		return amqp.Errorf(amqp.AccessRefused, "user '%s' may not publish to exchange '%s'", c.user, d.Exchange)
+	if !c.allows(broker.Write, c.will.Msg.Key) {
+		return amqp.Errorf(amqp.AccessRefused, "user '%s' may not publish with key '%s' to exchange '%s'", c.user, c.will.Msg.Key, d.Exchange)
 	}
 	if _, _, err := d.keeper.DeclareQueue(broker.QueueSpec{Name: queue, Durable: true}); err != nil {
 		return err

@@ -75,10 +75,7 @@ func (d *decoder) log(s *section, l *Log) {
 // doors reads the tables of everything that listens.
 func (d *decoder) doors(s *section, c *Config) {
 	s.section("amqp", func(s *section) { d.listen(s, &c.AMQP.Listen) })
-	s.section("mqtt", func(s *section) {
-		d.listen(s, &c.MQTT.Listen)
-		choice(s, "anonymous", &c.MQTT.Anonymous, AnonymousLoopback, AnonymousNever, AnonymousAlways)
-	})
+	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })
 	s.section("admin", func(s *section) { d.listen(s, &c.Admin.Listen) })
 	d.unshared(s, c)
 }

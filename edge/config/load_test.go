@@ -62,6 +62,9 @@ log.level = "debug"
 listen = ["127.0.0.1:0", "[::1]:5672"]
 [mqtt]
 listen = []
+websocket_listen = "unix.example:8083"
+websocket_origins = ["*.example:1", "*"]
+keep_qos0 = true
 anonymous = "never"
 [admin]
 listen = ":15672"
@@ -112,9 +115,12 @@ target.key = "far"
 		Profile: Tiny,
 		Log:     Log{slog.LevelDebug},
 		AMQP:    AMQP{Listen: []string{"127.0.0.1:0", "[::1]:5672"}},
-		MQTT:    MQTT{Listen: []string{}, Anonymous: AnonymousNever},
-		Admin:   Admin{Listen: []string{":15672"}},
-		Spool:   Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond},
+		MQTT: MQTT{
+			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
+			KeepQoS0: true, Anonymous: AnonymousNever,
+		},
+		Admin: Admin{Listen: []string{":15672"}},
+		Spool: Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond},
 		Users: []User{{
 			Name: "anna", Hash: users.HashPassword("long\ner"), Tags: []string{"monitoring"},
 			Configure: ".*", Write: "", Read: `^a\.b$`,
@@ -179,7 +185,8 @@ func TestShippedFile(t *testing.T) {
 		t.Errorf("the examples gave %+v", c.Redacted())
 	}
 	for _, key := range []string{
-		"data_dir", "profile", "level", "listen", "anonymous", "max_bytes", "commit_window", "name", "password",
+		"data_dir", "profile", "level", "listen", "anonymous", "tls_listen", "websocket_listen",
+		"websocket_tls_listen", "websocket_origins", "keep_qos0", "max_bytes", "commit_window", "name", "password",
 		"password_hash", "tags", "configure", "write", "read", "loopback_only", "type", "durable", "auto_delete",
 		"internal", "arguments", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
 	} {
@@ -187,7 +194,7 @@ func TestShippedFile(t *testing.T) {
 			t.Errorf("the shipped file does not show %s", key)
 		}
 	}
-	for _, key := range []string{"password_file", "uri_file", "uri_env"} {
+	for _, key := range []string{"password_file", "uri_file", "uri_env", "cert_file", "key_file", "client_ca_file"} {
 		if !strings.Contains(string(shipped), key) {
 			t.Errorf("the shipped file does not mention %s", key)
 		}
