@@ -152,7 +152,7 @@ func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
 // openTo leaves those queues out that are full and refuse new messages.
 func (v *VHost) openTo(p *Publish, targets []target) []target {
 	closed := func(t target) bool {
-		return t.queue.args.overflow != dropHead && t.queue.tooMany(1, int64(len(p.Msg.Body)))
+		return t.queue.args.overflow.rejects() && t.queue.tooMany(1, int64(len(p.Msg.Body)))
 	}
 	if !slices.ContainsFunc(targets, closed) {
 		return targets

@@ -23,6 +23,9 @@ type queue struct {
 	coming      int // messages of the batch under way
 	comingBytes int64
 
+	latest    latest // of a keep-last queue
+	relearn   bool   // it does not know all yet
+	paused    bool
 	resting   []resting // by rising due
 	unacked   int
 	consumers []*Consumer // by falling priority
@@ -96,6 +99,9 @@ func (q *queue) add(l *lane, e entry) {
 		return
 	}
 	l.add(e)
+	if q.args.overflow == keepLast {
+		q.supersede(l, e)
+	}
 }
 
 // take pops the head of a lane.
@@ -133,6 +139,6 @@ func (v *VHost) purgeLocked(q *queue) int {
 	for _, l := range q.lanes {
 		l.purge()
 	}
-	q.count, q.bytes = 0, 0
+	q.count, q.bytes, q.latest = 0, 0, nil
 	return n
 }

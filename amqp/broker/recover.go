@@ -60,6 +60,7 @@ type recovery struct {
 	marks    []waitingDefinition
 	orphans  []spool.Purge // stored for queues that are no more
 	dead     []spool.Put   // bindings without ends
+	torn     bool          // a definition is damaged, perhaps a queue's
 }
 
 type waitingDefinition struct {
@@ -69,6 +70,11 @@ type waitingDefinition struct {
 
 func (r *recovery) definition(key string, value []byte) error {
 	kind, _, _ := strings.Cut(key, "/")
+	if value == nil {
+		r.torn = true
+		r.unreadable(key, spool.ErrCorrupt)
+		return nil
+	}
 	var err error
 	switch kind {
 	case kindBoot:
@@ -251,6 +257,11 @@ func (r *recovery) binding(value []byte) (*VHost, *binding, error) {
 func (r *recovery) depth(d spool.Depth) error {
 	r.b.ids.seen(d.Queue)
 	l := r.byID[d.Queue]
+	if l == nil && r.torn {
+		// They may be of the queue that cannot be read: they stay for the operator.
+		r.b.trouble("stored messages of an unknown queue are kept", "queue", d.Queue, "messages", d.Count)
+		return nil
+	}
 	if l == nil {
 		r.orphans = append(r.orphans, spool.Purge{Queue: d.Queue, To: spool.MaxPos})
 		return nil
@@ -258,5 +269,9 @@ func (r *recovery) depth(d spool.Depth) error {
 	l.cold, l.coldFrom, l.next, l.inSpool, l.coldMortal = d.Count, d.First, d.Last+1, true, true
 	l.q.count += d.Count
 	l.q.bytes += d.Bytes
+	if q := l.q; q.args.overflow == keepLast && !q.relearn {
+		q.relearn = true
+		q.v.unread = append(q.v.unread, l)
+	}
 	return nil
 }

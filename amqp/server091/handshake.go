@@ -165,9 +165,6 @@ func errTune(what string, got uint32, detail, how, bound string, allowed int) er
 
 // enter connects to a vhost of the core.
 func (c *conn) enter(vhost string) error {
-	if a, ok := c.who.Access.(vhostAccess); ok && !a.EntersVHost(vhost) {
-		return amqp.Errorf(amqp.NotAllowed, "access to vhost '%s' refused for user '%s'", vhost, c.who.User)
-	}
 	out := newWriter(c)
 	c.out, c.who.End = out, c.forced
 	core, err := c.s.o.Broker.Connect(vhost, c.who, out.deliverable)

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
 )
 
@@ -79,6 +80,19 @@ func TestAnonymousByRule(t *testing.T) {
 		s.connect(mqttwire.V5, "c").expect("CONNACK not authorized", "closed")
 		s.connect(mqttwire.V311, "c").expect("CONNACK not authorized", "closed")
 		s.joined(mqttwire.V311, "c", login("u", "right"))
+	})
+}
+
+// stranger is a user whom no vhost lets in.
+type stranger struct{}
+
+func (stranger) Allows(broker.Action, string) bool             { return true }
+func (stranger) Enter(_, _ string) (in broker.Access, ok bool) { return nil, false }
+
+func TestUserOfAnotherVHostIsRefused(t *testing.T) {
+	let := func(user, _ string, _ bool, _ net.Addr) (string, broker.Access, error) { return user, stranger{}, nil }
+	onStage(t, func(o *Options) { o.Authenticate = let }, func(s *stage) {
+		s.connect(mqttwire.V5, "c", login("u", "p")).expect("CONNACK not authorized", "closed")
 	})
 }
 

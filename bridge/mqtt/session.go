@@ -117,6 +117,9 @@ func (c *conn) join() error {
 		Peer:     c.socket.RemoteAddr().String(),
 		Protocol: "MQTT " + c.version.String(),
 	}
+	if err := c.enter(who); err != nil {
+		return err
+	}
 	if c.access != nil {
 		who.Access = &sessionAccess{queue: c.session.queue, exchange: c.door.Exchange, user: c.access}
 	}

@@ -134,6 +134,15 @@ type Spool struct {
 	// 0s, small 20ms, tiny 100ms; a Config read by this package has it filled
 	// in. [""; restart]
 	CommitWindow time.Duration // commit_window
+	// CommitsPerSecond bounds how often small groups of messages are written to
+	// the flash, from 0, no bound, to 100000. Ten seconds' worth may come at
+	// once. It goes by the profile when it is left out: tiny 10, the others 0.
+	// [by the profile; restart]
+	CommitsPerSecond int // commits_per_second
+	// CardEndurance is how many terabytes may be written to the card before it
+	// is worn out, as its maker says; health and status then tell how long it
+	// will last. 0 is unknown. [0; live]
+	CardEndurance int // card_endurance
 }
 
 // User is one account.

@@ -44,6 +44,8 @@ var settings = [...]setting{
 	{"admin.listen", true, func(c *Config) any { return c.Admin.Listen }},
 	{"spool.max_bytes", true, func(c *Config) any { return c.Spool.MaxBytes }},
 	{"spool.commit_window", true, func(c *Config) any { return c.Spool.CommitWindow }},
+	{"spool.commits_per_second", true, func(c *Config) any { return c.Spool.CommitsPerSecond }},
+	{"spool.card_endurance", false, func(c *Config) any { return c.Spool.CardEndurance }},
 }
 
 // Diff lists what differs from old to new: the settings in the order of the

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}},
 		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback"},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
-		Spool:   Spool{CommitWindow: profile.commitWindow()},
+		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond()},
 		Users: []User{{
 			Name: "guest", Hash: users.HashPassword("guest"), Tags: []string{"administrator"},
 			Configure: ".*", Write: ".*", Read: ".*", LoopbackOnly: true,
@@ -71,6 +71,8 @@ listen = ":15672"
 [spool]
 max_bytes = "1.5GiB"
 commit_window = "7ms"
+commits_per_second = 25
+card_endurance = 80
 [[user]]
 name = "anna"
 password = """
@@ -120,7 +122,7 @@ target.key = "far"
 			KeepQoS0: true, Anonymous: AnonymousNever,
 		},
 		Admin: Admin{Listen: []string{":15672"}},
-		Spool: Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond},
+		Spool: Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
 		Users: []User{{
 			Name: "anna", Hash: users.HashPassword("long\ner"), Tags: []string{"monitoring"},
 			Configure: ".*", Write: "", Read: `^a\.b$`,
