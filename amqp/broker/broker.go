@@ -97,6 +97,7 @@ type VHost struct {
 	// Of a Publish that is under way.
 	incoming      []incoming
 	incomingBytes int64
+	marking       []Mark
 	slab          []spool.Dest
 }
 

@@ -226,6 +226,10 @@ func (v *VHost) applyLocked(q *queue) {
 		v.b.trouble("policy does not fit a queue, which goes without", "queue", q.name, "err", err)
 		return
 	}
+	if args.overflow == keepLast && q.args.overflow != keepLast && q.count > 0 {
+		q.relearn = true
+		v.askForCold(q.lanes[0])
+	}
 	q.args = args
 	for _, l := range q.lanes {
 		l.newDeadlines()

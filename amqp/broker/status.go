@@ -57,12 +57,15 @@ type QueueStatus struct {
 	VHost, Name string
 	Durable     bool
 	Exclusive   bool
-	AutoDelete  bool
-	Ready       int
-	Unacked     int
-	Resting     int   // came back and wait for their next delivery
-	Bytes       int64 // bodies of the ready ones
-	Consumers   int
+	Paused      bool
+	// SpoolPriority is x-spool-priority.
+	SpoolPriority int
+	AutoDelete    bool
+	Ready         int
+	Unacked       int
+	Resting       int   // came back and wait for their next delivery
+	Bytes         int64 // bodies of the ready ones
+	Consumers     int
 	// Policy and OperatorPolicy name those in force; "" is none.
 	Policy, OperatorPolicy string
 	In, Out                uint64 // messages since the start
@@ -119,7 +122,7 @@ func (v *VHost) addTo(st *Status) {
 func (q *queue) status() QueueStatus {
 	st := QueueStatus{
 		VHost: q.v.name, Name: q.name,
-		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
+		Durable: q.spec.Durable, Paused: q.paused, SpoolPriority: q.args.spoolPriority, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
 		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}

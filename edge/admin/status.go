@@ -93,4 +93,14 @@ type Spool struct {
 	SyncSeconds float64 `json:"sync_seconds"`
 	Corrupt     uint64  `json:"corrupt_records"`
 	Failed      bool    `json:"failed"` // nothing is promised any more
+
+	Lost        uint64 `json:"lost_records"`       // confirmed in an earlier life and not there
+	Quarantined uint64 `json:"quarantined_pieces"` // damaged, and kept aside
+
+	// What the flash had to bear since the start; -1 and 0 are unknown.
+	WrittenBytes   int64   `json:"written_bytes"`        // by this process
+	DeviceBytes    int64   `json:"device_written_bytes"` // by all
+	Amplification  float64 `json:"write_amplification"`
+	CommitsPerHour float64 `json:"commits_per_hour"`
+	CardYears      float64 `json:"card_years"` // that the card lasts at this rate
 }

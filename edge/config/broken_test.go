@@ -95,6 +95,17 @@ var broken = []struct {
 	{"bad host", "mqtt.listen = '127.0.0.256:1883'", []string{`1:15: mqtt.listen: the host must be an IP address or a name; for every address of the machine write ":5672"`}},
 	{"host with a scheme", "mqtt.listen = 'tcp://127.0.0.1:1883'", []string{`1:15: mqtt.listen: not an address; write host:port, for example "127.0.0.1:5672" or "[::1]:5672"`}},
 	{"address of another door", "[mqtt]\nlisten = '127.0.0.1:5672'", []string{"2:10: mqtt.listen: 127.0.0.1:5672 is taken by amqp.listen already"}},
+	{"socket without a folder", "mqtt.listen = 'unix:mqtt.sock'", []string{`1:15: mqtt.listen: the path of a Unix socket must be absolute, like "unix:/run/leveret/mqtt.sock"`}},
+	{"socket with a long path", "mqtt.listen = 'unix:/" + strings.Repeat("x", 107) + "'", []string{"1:15: mqtt.listen: the path of a Unix socket must be at most 107 bytes long"}},
+	{"socket for another door", "amqp.listen = 'unix:/x'", []string{"1:15: amqp.listen: the port must be a number from 0 to 65535"}},
+	{"address of another way in", "[mqtt]\nwebsocket_listen = '127.0.0.1:1883'", []string{"2:20: mqtt.websocket_listen: 127.0.0.1:1883 is taken by mqtt.listen already"}},
+	{"origin with a scheme", "mqtt.websocket_origins = ['https://a']", []string{`1:27: mqtt.websocket_origins: not the host of an origin; write it like "panel.example", "*.example:8080" or "*"`}},
+	{"TLS without a certificate", "[mqtt]\ntls_listen = ':8883'", []string{
+		"1:2: mqtt.cert_file: is missing; TLS needs cert_file and key_file",
+		"1:2: mqtt.key_file: is missing; TLS needs cert_file and key_file",
+	}},
+	{"certificate without a key", "[mqtt]\ncert_file = '/missing.pem'", []string{"1:2: mqtt.key_file: is missing; TLS needs cert_file and key_file"}},
+	{"no such certificate", "[mqtt]\ncert_file = '/missing.pem'\nkey_file = '/missing.key'", []string{"2:13: mqtt.cert_file: the certificate cannot be used: no such file or directory"}},
 	{"address twice", "[amqp]\nlisten = [':1', ':1']", []string{"2:10: amqp.listen: :1 is taken by amqp.listen already"}},
 
 	// users

@@ -101,11 +101,39 @@ type AMQP struct {
 
 // MQTT is the door for MQTT clients.
 type MQTT struct {
-	// Listen is as amqp.listen. [127.0.0.1:1883; restart]
+	// Listen is as amqp.listen, and "unix:" with a path is a Unix socket.
+	// [127.0.0.1:1883; restart]
 	Listen []string // listen
+	// TLSListen is where they come in over TLS, WebSocketListen over WebSocket
+	// and WebSocketTLSListen over secure WebSocket; as amqp.listen. WebSocket
+	// clients may use any path. [none; restart]
+	TLSListen          []string // tls_listen
+	WebSocketListen    []string // websocket_listen
+	WebSocketTLSListen []string // websocket_tls_listen
+	// WebSocketOrigins are the hosts whose pages may connect, with * for any
+	// part; pages of the address that is connected to always may. [none;
+	// restart]
+	WebSocketOrigins []string // websocket_origins
+	TLS
 	// Anonymous says whose clients may come without a user name: loopback
 	// (those on this machine), never or always. [loopback; live]
 	Anonymous Anonymous // anonymous
+	// KeepQoS0 lets messages of QoS 0 wait, in memory, for clients that keep
+	// their session and are away. Otherwise they are for those who are there.
+	// It counts when a session begins. [false; restart]
+	KeepQoS0 bool // keep_qos0
+}
+
+// TLS is what a door shows those who come over TLS.
+type TLS struct {
+	// CertFile and KeyFile are in PEM form, the certificate first and then what
+	// leads to its root. They are read anew when they change. A relative path
+	// is looked for like a password_file. [none; restart for the names]
+	CertFile string // cert_file
+	KeyFile  string // key_file
+	// ClientCAFile makes clients show a certificate that is signed by one in
+	// this file. [none; restart for the name]
+	ClientCAFile string // client_ca_file
 }
 
 // Admin is the door for the HTTP API, the page and the metrics.
@@ -127,6 +155,15 @@ type Spool struct {
 	// 0s, small 20ms, tiny 100ms; a Config read by this package has it filled
 	// in. [""; restart]
 	CommitWindow time.Duration // commit_window
+	// CommitsPerSecond bounds how often small groups of messages are written to
+	// the flash, from 0, no bound, to 100000. Ten seconds' worth may come at
+	// once. It goes by the profile when it is left out: tiny 10, the others 0.
+	// [by the profile; restart]
+	CommitsPerSecond int // commits_per_second
+	// CardEndurance is how many terabytes may be written to the card before it
+	// is worn out, as its maker says; health and status then tell how long it
+	// will last. 0 is unknown. [0; live]
+	CardEndurance int // card_endurance
 }
 
 // User is one account.

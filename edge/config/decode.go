@@ -9,13 +9,16 @@ import (
 
 // Bounds of the values.
 const (
-	spoolBytesMin   = 16 << 20
-	commitWindowMax = 5 * time.Second
-	reconnectLeast  = 10 * time.Millisecond
-	reconnectMost   = 24 * time.Hour
-	prefetchDefault = 256
-	prefetchMax     = 65535
-	channelsMost    = 65535
+	spoolBytesMin = 16 << 20
+
+	commitsPerSecondMax = 100_000
+	cardEnduranceMax    = 1_000_000 // TB
+	commitWindowMax     = 5 * time.Second
+	reconnectLeast      = 10 * time.Millisecond
+	reconnectMost       = 24 * time.Hour
+	prefetchDefault     = 256
+	prefetchMax         = 65535
+	channelsMost        = 65535
 )
 
 // decoder makes a Config of a tree.
@@ -60,6 +63,7 @@ func (d *decoder) config(root *node) *Config {
 	s.section("log", func(s *section) { d.log(s, &c.Log) })
 	d.doors(s, c)
 	c.Spool.CommitWindow = c.Profile.commitWindow()
+	c.Spool.CommitsPerSecond = c.Profile.commitsPerSecond()
 	s.section("spool", func(s *section) { d.spool(s, &c.Spool) })
 	d.topology(s, c)
 	s.done()
@@ -83,10 +87,7 @@ func (d *decoder) doors(s *section, c *Config) {
 		d.listen(s, &c.AMQP.Listen)
 		d.logins(s, &c.AMQP)
 	})
-	s.section("mqtt", func(s *section) {
-		d.listen(s, &c.MQTT.Listen)
-		choice(s, "anonymous", &c.MQTT.Anonymous, AnonymousLoopback, AnonymousNever, AnonymousAlways)
-	})
+	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })
 	s.section("admin", func(s *section) { d.listen(s, &c.Admin.Listen) })
 	d.unshared(s, c)
 }
@@ -103,6 +104,8 @@ func (d *decoder) logins(s *section, a *AMQP) {
 
 func (d *decoder) spool(s *section, to *Spool) {
 	s.size("max_bytes", &to.MaxBytes, spoolBytesMin)
+	s.integer("commits_per_second", &to.CommitsPerSecond, 0, commitsPerSecondMax)
+	s.integer("card_endurance", &to.CardEndurance, 0, cardEnduranceMax)
 	if n := s.value("commit_window"); n != nil && n.kind == text && n.text == "" {
 		return // left to the profile
 	}

@@ -35,10 +35,20 @@ var settings = [...]setting{
 	{"amqp.anonymous", false, func(c *Config) any { return c.AMQP.Anonymous }},
 	{"amqp.anonymous_user", false, func(c *Config) any { return c.AMQP.AnonymousUser }},
 	{"mqtt.listen", true, func(c *Config) any { return c.MQTT.Listen }},
+	{"mqtt.tls_listen", true, func(c *Config) any { return c.MQTT.TLSListen }},
+	{"mqtt.websocket_listen", true, func(c *Config) any { return c.MQTT.WebSocketListen }},
+	{"mqtt.websocket_tls_listen", true, func(c *Config) any { return c.MQTT.WebSocketTLSListen }},
+	{"mqtt.websocket_origins", true, func(c *Config) any { return c.MQTT.WebSocketOrigins }},
+	{"mqtt.cert_file", true, func(c *Config) any { return c.MQTT.CertFile }},
+	{"mqtt.key_file", true, func(c *Config) any { return c.MQTT.KeyFile }},
+	{"mqtt.client_ca_file", true, func(c *Config) any { return c.MQTT.ClientCAFile }},
+	{"mqtt.keep_qos0", true, func(c *Config) any { return c.MQTT.KeepQoS0 }},
 	{"mqtt.anonymous", false, func(c *Config) any { return c.MQTT.Anonymous }},
 	{"admin.listen", true, func(c *Config) any { return c.Admin.Listen }},
 	{"spool.max_bytes", true, func(c *Config) any { return c.Spool.MaxBytes }},
 	{"spool.commit_window", true, func(c *Config) any { return c.Spool.CommitWindow }},
+	{"spool.commits_per_second", true, func(c *Config) any { return c.Spool.CommitsPerSecond }},
+	{"spool.card_endurance", false, func(c *Config) any { return c.Spool.CardEndurance }},
 }
 
 // Diff lists what differs from old to new: the settings in the order of the

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever},
 		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback"},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
-		Spool:   Spool{CommitWindow: profile.commitWindow()},
+		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond()},
 		Users: []User{{
 			Name: "guest", Hash: users.HashPassword("guest"), Tags: []string{"administrator"},
 			Configure: ".*", Write: ".*", Read: ".*", LoopbackOnly: true,
@@ -65,12 +65,17 @@ anonymous = "loopback"
 anonymous_user = "anna"
 [mqtt]
 listen = []
+websocket_listen = "unix.example:8083"
+websocket_origins = ["*.example:1", "*"]
+keep_qos0 = true
 anonymous = "never"
 [admin]
 listen = ":15672"
 [spool]
 max_bytes = "1.5GiB"
 commit_window = "7ms"
+commits_per_second = 25
+card_endurance = 80
 [[user]]
 name = "anna"
 password = """
@@ -156,9 +161,12 @@ target.key = "far"
 			Listen:        []string{"127.0.0.1:0", "[::1]:5672"},
 			ExternalLogin: DistinguishedName, Anonymous: AnonymousLoopback, AnonymousUser: "anna",
 		},
-		MQTT:  MQTT{Listen: []string{}, Anonymous: AnonymousNever},
+		MQTT: MQTT{
+			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
+			KeepQoS0: true, Anonymous: AnonymousNever,
+		},
 		Admin: Admin{Listen: []string{":15672"}},
-		Spool: Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond},
+		Spool: Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
 		Users: []User{{
 			Name: "anna", Hash: users.HashPassword("long\ner"), Tags: []string{"monitoring"},
 			Configure: ".*", Write: "", Read: `^a\.b$`, ConnectionsMax: 3, ChannelsMax: 4,
@@ -239,7 +247,8 @@ func TestShippedFile(t *testing.T) {
 		t.Errorf("the examples gave %+v", c.Redacted())
 	}
 	for _, key := range []string{
-		"data_dir", "profile", "level", "listen", "anonymous", "max_bytes", "commit_window", "name", "password",
+		"data_dir", "profile", "level", "listen", "anonymous", "tls_listen", "websocket_listen",
+		"websocket_tls_listen", "websocket_origins", "keep_qos0", "max_bytes", "commit_window", "name", "password",
 		"password_hash", "tags", "configure", "write", "read", "loopback_only", "type", "durable", "auto_delete",
 		"internal", "arguments", "vhost", "user", "connections_max", "channels_max", "queues_max", "destination_type", "pattern",
 		"apply_to", "priority", "operator", "definition", "external_login", "anonymous_user", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
@@ -248,7 +257,7 @@ func TestShippedFile(t *testing.T) {
 			t.Errorf("the shipped file does not show %s", key)
 		}
 	}
-	for _, key := range []string{"password_file", "uri_file", "uri_env"} {
+	for _, key := range []string{"password_file", "uri_file", "uri_env", "cert_file", "key_file", "client_ca_file"} {
 		if !strings.Contains(string(shipped), key) {
 			t.Errorf("the shipped file does not mention %s", key)
 		}

@@ -45,6 +45,14 @@ func (p Profile) commitWindow() time.Duration {
 	return 0
 }
 
+// commitsPerSecond is the profile's default of spool.commits_per_second.
+func (p Profile) commitsPerSecond() int {
+	if p == Tiny {
+		return 10
+	}
+	return 0
+}
+
 // Anonymous says which clients need no user name.
 type Anonymous string
 
