@@ -36,7 +36,7 @@ func (a *App) openDoors(size sizes) (err error) {
 			d.close()
 		}
 	}()
-	if d.amqpListeners, err = listen("amqp", cfg.AMQP.Listen); err != nil {
+	if d.amqpListeners, err = a.listenAMQP(cfg.AMQP); err != nil {
 		return err
 	}
 	if d.mqttListeners, err = a.listenMQTT(cfg.MQTT); err != nil {
