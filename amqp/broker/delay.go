@@ -145,7 +145,8 @@ func (v *VHost) indexLocked(h *holding) bool {
 	if l.cold == 0 || h.queue.deleted {
 		return false
 	}
-	items := v.readHeldLocked(h, l.coldFrom, v.b.limits.WindowMessages)
+	// Not one more than is cold: what came since the start is indexed already.
+	items := v.readHeldLocked(h, l.coldFrom, min(l.cold, v.b.limits.WindowMessages))
 	if len(items) == 0 || h.queue.deleted {
 		h.queue.count -= l.cold
 		l.cold = 0

@@ -61,10 +61,12 @@ func checkExpiration(p amqp.Properties) error {
 // moment still goes to a consumer that is ready, so that a TTL of 0 means "now
 // or never"; alone says that there is none.
 func (q *queue) expire(l *lane, alone bool) {
-	now := q.v.b.now()
 	for {
 		e := l.head()
-		if e == nil || e.deadline == 0 || e.deadline > now || e.deadline == now && !alone {
+		if e == nil || e.deadline == 0 {
+			return
+		}
+		if now := q.v.b.now(); e.deadline > now || e.deadline == now && !alone {
 			return
 		}
 		q.v.b.counts.expired.Add(1)

@@ -35,17 +35,23 @@ func (q *queue) supersede(l *lane, e entry) {
 	if known || len(q.latest) < latestMax {
 		q.latest[e.msg.Key] = place{l, e.pos, len(e.msg.Body)}
 	}
-	if !known || q.v.withdrawLocked(old.lane, old.pos, "") {
+	if known {
+		q.discard(old)
+	}
+}
+
+// discard drops a message that is out of date, unless somebody has it.
+func (q *queue) discard(p place) {
+	l := p.lane
+	if q.v.withdrawLocked(l, p.pos, "") || l.cold == 0 || p.pos < l.coldFrom {
 		return
 	}
-	if ol := old.lane; ol.cold > 0 && old.pos >= ol.coldFrom {
-		ol.cold--
-		ol.purged++ // a read under way may have it
-		q.count--
-		q.bytes -= int64(old.size)
-		q.out++
-		q.v.batch.Leaves = append(q.v.batch.Leaves, spool.Leave{Queue: ol.id, Pos: old.pos, Size: old.size})
-	}
+	l.cold--
+	l.purged++ // a read under way may have it
+	q.count--
+	q.bytes -= int64(p.size)
+	q.out++
+	q.v.batch.Leaves = append(q.v.batch.Leaves, spool.Leave{Queue: l.id, Pos: p.pos, Size: p.size})
 }
 
 // relearnLocked finds the keys of what is there already: an earlier start has
@@ -54,13 +60,19 @@ func (q *queue) supersede(l *lane, e entry) {
 func (v *VHost) relearnLocked(q *queue) {
 	q.relearn = false
 	for _, l := range q.lanes {
-		for i := range l.ready.len() {
-			e := l.ready.at(i)
-			q.learn(l, e.pos, e.msg)
+		for i := 0; i < l.ready.len(); {
+			e := *l.ready.at(i)
+			n := l.ready.len()
+			if q.learn(l, e.pos, e.msg); l.ready.len() == n {
+				i++
+			}
 		}
 		for from := l.coldFrom; l.cold > 0 && len(q.latest) < latestMax && !q.deleted; {
 			items, ok := v.readColdLocked(l, max(from, l.coldFrom), thinStretch)
-			if ok && len(items) == 0 {
+			if !ok {
+				continue // something was taken out meanwhile: once more
+			}
+			if len(items) == 0 {
 				break
 			}
 			for i := range items {
@@ -75,12 +87,20 @@ func (v *VHost) relearnLocked(q *queue) {
 	v.touchLocked(q)
 }
 
-// learn notes a message that is there, unless a newer one is known.
+// learn notes a message that is there already; of two of one key in a lane the
+// older one goes.
 func (q *queue) learn(l *lane, pos spool.Pos, m *amqp.Message) {
 	if q.latest == nil {
 		q.latest = make(latest)
 	}
-	if old, known := q.latest[m.Key]; !known || old.lane == l && old.pos < pos {
-		q.latest[m.Key] = place{l, pos, len(m.Body)}
+	this := place{l, pos, len(m.Body)}
+	switch old, known := q.latest[m.Key]; {
+	case !known:
+		q.latest[m.Key] = this
+	case old.lane == l && old.pos < pos:
+		q.latest[m.Key] = this
+		q.discard(old)
+	case old.lane == l && old.pos > pos:
+		q.discard(this)
 	}
 }

@@ -105,10 +105,10 @@ func (v *VHost) readColdLocked(l *lane, from spool.Pos, most int) (read []spool.
 	v.mu.Lock()
 	l.filling = false
 	v.filled.Broadcast()
-	if err != nil || l.q.deleted || l.purged != purged {
-		return nil, false
+	if err != nil { // as if nothing was there; who delivers them will tell more
+		v.b.trouble("stored messages cannot be read", "queue", l.q.name, "err", err)
 	}
-	return items[:n], true
+	return items[:n], !l.q.deleted && l.purged == purged
 }
 
 // withdrawColdLocked takes a message out that only the spool has.
