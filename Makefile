@@ -18,7 +18,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS
 
 # `go list ./...` skips folders with a leading dot, so this one is named.
 INTEROP := ./.ci/interop
-AMQPLIB := .interop/node_modules/amqplib
+NPM     := .interop/node_modules/mqtt
 TRIAL   := LEVERET=$(CURDIR)/bin/leveret NODE_PATH=$(CURDIR)/.interop/node_modules
 
 .PHONY: help run build test race fuzz bench lint unit generate cross interop soak clean
@@ -58,18 +58,18 @@ generate: ## run go generate
 cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign ones tried under qemu
 	VERSION=$(VERSION) TAGS=$(TAGS) .ci/cross
 
-interop: build $(AMQPLIB) ## real clients, real peers, kills and power cuts against bin/leveret
+interop: build $(NPM) ## real clients, real peers, kills and power cuts against bin/leveret
 	$(TRIAL) $(GO) test -count=1 -v -timeout 20m $(INTEROP)
 
-soak: build $(AMQPLIB) ## full volumes (as root), then the whole story again and again for SOAKTIME (1h)
+soak: build $(NPM) ## full volumes (as root), then the whole story again and again for SOAKTIME (1h)
 	$(GO) test -count=1 -tags soak -timeout 20m -run FullVolume ./spool/disk
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
 
 clean: ## remove what make has built
 	rm -rf bin .interop
 
-$(AMQPLIB):
-	npm install --prefix .interop --no-audit --no-fund --no-save amqplib@2.3.1
+$(NPM):
+	npm install --prefix .interop --no-audit --no-fund --no-save amqplib@2.3.1 mqtt@5.16.0
 
 bin/staticcheck:
 	GOBIN=$(CURDIR)/bin $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
