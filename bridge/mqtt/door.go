@@ -11,6 +11,7 @@ import (
 
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
+	"leveret/spool"
 )
 
 // Door accepts MQTT clients.
@@ -18,7 +19,8 @@ type Door struct {
 	Options
 	counts   counters
 	constant constantProperties
-	buffers  sync.Pool // *[]byte, what writers put their packets in
+	buffers  sync.Pool   // *[]byte, what writers put their packets in
+	nothing  spool.Batch // never filled: asks the log for its newest LSN
 
 	mu     sync.Mutex         // protects the fields below
 	conns  map[*conn]struct{} // all that are open

@@ -23,10 +23,9 @@ type writer struct {
 	addresses  addresses
 	retained   retained
 	held       []heldDelivery
-	durable    spool.LSN   // the log was, this round
-	blocked    bool        // the last attempt met another message with its packet identifier
-	nothing    spool.Batch // asks the log for its newest LSN
-	sent       [3]uint64   // of this round
+	durable    spool.LSN // the log was, this round
+	blocked    bool      // the last attempt met another message with its packet identifier
+	sent       [3]uint64 // of this round
 }
 
 const (
