@@ -56,8 +56,8 @@ type Config struct {
 	// that is taken out of the file stays, with its limits and all that is in
 	// it, until it is deleted by hand. [live]
 	VHosts []VHost // [[vhost]]
-	// What users may do in single vhosts, and with topics. Connections keep
-	// what they had when they came. [none; live]
+	// What users may do in single vhosts, and with topics. The connections of
+	// a user for whom this changes are ended. [none; live]
 	Permissions      []Permission      // [[permission]]
 	TopicPermissions []TopicPermission // [[topic_permission]]
 
