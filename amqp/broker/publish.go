@@ -91,6 +91,7 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if err != nil {
 		return err
 	}
+	marked := x.window.marked()
 	if !v.freshLocked(x.window, p.Msg) {
 		p.Routed = true // as it was the first time, as far as anybody knows
 		v.repeated(p)
@@ -106,11 +107,17 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 		v.markPublishLocked(p)
 		return nil
 	}
-	if blind(p.Msg.Props) && !slices.ContainsFunc(targets, isHeld) {
-		p.Msg = withoutBlind(p.Msg)
-	}
 	targets = v.firstTimeLocked(p, v.openTo(p, targets))
-	if v.deliverToLocked(p.Msg, targets) {
+	if p.Refused {
+		x.window.unmark(marked) // the publisher will try again, and is no duplicate then
+	}
+	// p keeps its message: a batch that the log refuses comes once more, and
+	// must find the same routes.
+	m := p.Msg
+	if blind(m.Props) && !slices.ContainsFunc(targets, isHeld) {
+		m = withoutBlind(m)
+	}
+	if v.deliverToLocked(m, targets) {
 		p.LSN = pendingLSN
 	}
 	v.markPublishLocked(p)
@@ -158,6 +165,7 @@ func (v *VHost) openTo(p *Publish, targets []target) []target {
 		return targets
 	}
 	p.Refused = true
+	targets = slices.Clone(targets) // burying routes, and routes share their memory
 	open := slices.Clone(targets)
 	for _, t := range targets {
 		if closed(t) && t.queue.args.overflow == rejectPublishDead {
