@@ -18,6 +18,7 @@ func TestClients(t *testing.T) {
 		run  func(t *testing.T, url string)
 	}{
 		{"pika", script(python, "pika_round.py")},
+		{"pika patterns", script(python, "pika_patterns.py")},
 		{"amqplib", script(node, "amqplib_round.js")},
 		{"amqp091-go", goRound},
 	}
