@@ -61,7 +61,8 @@ cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign o
 interop: build $(AMQPLIB) ## real clients, real peers, kills and power cuts against bin/leveret
 	$(TRIAL) $(GO) test -count=1 -v -timeout 20m $(INTEROP)
 
-soak: build $(AMQPLIB) ## the whole story again and again for SOAKTIME (1h)
+soak: build $(AMQPLIB) ## full volumes (as root), then the whole story again and again for SOAKTIME (1h)
+	$(GO) test -count=1 -tags soak -timeout 20m -run FullVolume ./spool/disk
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
 
 clean: ## remove what make has built

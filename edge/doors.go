@@ -56,7 +56,8 @@ func (a *App) openDoors(size sizes) (err error) {
 	d.mqtt = mqtt.New(mqtt.Options{
 		Broker: a.broker, Authenticate: a.loginMQTT, Now: a.clock.Now,
 		Listeners: d.mqttListeners, ConnectionsMax: size.connections, KeepQoS0: cfg.MQTT.KeepQoS0,
-		Log: a.log.With("door", "mqtt"),
+		Version: a.version,
+		Log:     a.log.With("door", "mqtt"),
 	})
 	d.admin = admin.New(admin.Options{
 		Listeners: d.adminListeners, Status: a.status, Metrics: a.metrics,

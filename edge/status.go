@@ -36,10 +36,17 @@ func (a *App) status() admin.Status {
 			st.Listeners = append(st.Listeners, admin.Listener{Door: d.name, Address: l.Addr().String(), Connections: connections[d.name]})
 		}
 	}
+	for _, v := range core.VHosts {
+		st.VHosts = append(st.VHosts, admin.VHost{
+			Name: v.Name, Connections: v.Connections, ConnectionsMax: v.Limits.ConnectionsMax,
+			Queues: v.Queues, QueuesMax: v.Limits.QueuesMax, Ready: v.Ready,
+		})
+	}
 	for _, q := range core.Queues {
 		st.Queues = append(st.Queues, admin.Queue{
 			VHost: q.VHost, Name: q.Name, Durable: q.Durable,
 			Ready: q.Ready, Unacked: q.Unacked, Bytes: q.Bytes, Consumers: q.Consumers, In: q.In, Out: q.Out,
+			Policy: q.Policy, OperatorPolicy: q.OperatorPolicy,
 		})
 	}
 	return st

@@ -185,7 +185,8 @@ type Log interface {
 	Read(q QueueID, from Pos, items []Item, bytesMax int) (int, error)
 	// Load gives everything that was there at open: first all definitions in
 	// order of their keys, then the depth of every queue that holds records.
-	// A nil value stands for a definition that is damaged beyond repair.
+	// A nil value stands for a definition that is damaged beyond repair, with
+	// "" for those whose names are lost too.
 	// Values may be kept. It is called once, before the first Append.
 	Load(def func(key string, value []byte) error, queue func(Depth) error) error
 	Stats() Stats

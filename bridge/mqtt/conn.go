@@ -45,6 +45,8 @@ type conn struct {
 	// The reader replaces it, both read it.
 	subs atomic.Pointer[subscriptions]
 
+	sysDue atomic.Bool // the writer is to tell of the $SYS tree
+
 	acks     acks
 	inflight inflight
 

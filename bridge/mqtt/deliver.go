@@ -73,7 +73,7 @@ func (w *writer) watermark() (safe spool.LSN, moved <-chan struct{}, err error) 
 	if w.durable, moved, err = log.Durable(); err != nil {
 		return 0, nil, err
 	}
-	safe, err = log.Append(&w.nothing)
+	safe, err = log.Append(&w.door.nothing)
 	return safe, moved, err
 }
 

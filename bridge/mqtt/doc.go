@@ -23,8 +23,8 @@
 // dollar sign, no local), is decided when it leaves; the answers for the last
 // topics are kept.
 //
-// Goroutines: one accepts on each listener, one ends sessions whose time is
-// over, and each connection has two. Its reader owns what the protocol knows of
+// Goroutines: one accepts on each listener, one ends sessions and sends wills
+// whose time has come, one tells of the $SYS tree, and each connection has two. Its reader owns what the protocol knows of
 // the client, turns everything that one read of the socket brought into one
 // Publish and one Settle, and ends the connection. Its writer owns the socket's
 // outgoing side, the deliveries and the retained messages, and writes once for

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
+	"leveret/spool"
 )
 
 // Door accepts MQTT clients.
@@ -17,7 +19,8 @@ type Door struct {
 	Options
 	counts   counters
 	constant constantProperties
-	buffers  sync.Pool // *[]byte, what writers put their packets in
+	buffers  sync.Pool   // *[]byte, what writers put their packets in
+	nothing  spool.Batch // never filled: asks the log for its newest LSN
 
 	mu     sync.Mutex         // protects the fields below
 	conns  map[*conn]struct{} // all that are open
@@ -27,7 +30,12 @@ type Door struct {
 	clients    map[string]*conn
 	connecting int // conns that have not sent CONNECT yet
 
-	shares map[string]int // subscribed sessions by the queue of a shared subscription
+	shares   map[string]int     // subscribed sessions by the queue of a shared subscription
+	watchers map[*conn]struct{} // of the $SYS tree
+
+	watched chan struct{} // 1 slot: there is a watcher
+	started time.Time
+	sys     atomic.Pointer[sysRound]
 
 	keeper  *broker.Conn    // for what belongs to no connection: sessions that are away
 	keeping *broker.Session // of keeper
@@ -43,6 +51,9 @@ func New(o Options) *Door {
 		conns:    make(map[*conn]struct{}),
 		clients:  make(map[string]*conn),
 		shares:   make(map[string]int),
+		watchers: make(map[*conn]struct{}),
+		watched:  make(chan struct{}, 1),
+		started:  time.Now(),
 		away:     newExpiries(),
 		wills:    newExpiries(),
 	}
@@ -67,6 +78,7 @@ func (d *Door) Run(ctx context.Context) error {
 
 	var parts, served sync.WaitGroup
 	parts.Go(func() { d.expire(ctx) })
+	parts.Go(func() { d.tellSys(ctx) })
 	for _, l := range d.Listeners {
 		parts.Go(func() { stop(d.accept(ctx, l, &served)) })
 	}
@@ -170,6 +182,7 @@ func (d *Door) forget(c *conn) {
 	defer d.mu.Unlock()
 	d.knownLocked(c)
 	delete(d.conns, c)
+	delete(d.watchers, c)
 }
 
 func (d *Door) closeAll() {

@@ -47,7 +47,7 @@ func (c *conn) resumeExact() error {
 		return err
 	}
 	// What the older connection did last may not be safe yet.
-	if c.resumed, err = c.door.Broker.Log().Append(&spool.Batch{}); err != nil {
+	if c.resumed, err = c.door.Broker.Log().Append(&c.door.nothing); err != nil {
 		return err
 	}
 	for _, n := range marks {

@@ -21,7 +21,7 @@ type incoming struct {
 	taken   map[uint16]struct{} // QoS 2: between PUBLISH and PUBREL; nil until there is one
 
 	topics  map[string]*topic
-	aliases [topicAliasMax]*topic
+	aliases []*topic // topicAliasMax, when the client sets one
 }
 
 // received is a PUBLISH. Payload and properties are views into the reader's
@@ -85,6 +85,9 @@ func (in *incoming) resolve(p *mqttwire.Publish, subs *subscriptions) (*topic, e
 	}
 	if alias > topicAliasMax {
 		return nil, refusal(mqttwire.TopicAliasInvalid, "topic alias %d, at most %d was offered", alias, topicAliasMax)
+	}
+	if in.aliases == nil {
+		in.aliases = make([]*topic, topicAliasMax)
 	}
 	at := &in.aliases[alias-1]
 	if len(p.Topic) == 0 {

@@ -24,6 +24,8 @@ type Options struct {
 	// Listeners are closed by Run. Their connections may be TLS or WebSocket.
 	Listeners []net.Listener
 	Log       *slog.Logger
+	// Version is what $SYS/broker/version says.
+	Version string
 	// Now is the boot's monotonic clock; messages are stamped with it.
 	Now func() amqp.Instant
 

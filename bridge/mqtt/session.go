@@ -150,7 +150,7 @@ func (c *conn) resume() error {
 			return refusal(mqttwire.NotAuthorized, "the session is subscribed to %q, which user %q may not be", s.filter, c.user)
 		}
 	}
-	c.subs.Store(subs)
+	c.setSubscriptions(subs)
 	return c.resumeExact()
 }
 

@@ -59,10 +59,10 @@ func (c *conn) subscribeShared(f *mqttwire.Subscription, id uint32, r *reply) (m
 	if err != nil {
 		return c.refused(f.Filter, err)
 	}
-	c.subs.Store(subs.with(s))
+	c.setSubscriptions(subs.with(s))
 	if old == nil {
 		if err := c.consumeShare(&s, r); err != nil {
-			c.subs.Store(subs)
+			c.setSubscriptions(subs)
 			c.door.leaveShares([]subscription{s})
 			return c.refused(f.Filter, err)
 		}

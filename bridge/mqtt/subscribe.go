@@ -85,10 +85,10 @@ func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32, r *reply) (mqtt
 		id:                id,
 	}
 	// The writer must know it before the first message comes.
-	c.subs.Store(subs.with(s))
+	c.setSubscriptions(subs.with(s))
 	lsn, err := c.core.BindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
 	if err != nil {
-		c.subs.Store(subs)
+		c.setSubscriptions(subs)
 		return c.refused(f.Filter, err)
 	}
 	if old != nil && *old != s {
@@ -149,7 +149,7 @@ func (c *conn) unsubscribeOne(filter string) (mqttwire.ReasonCode, spool.LSN, er
 	if err != nil {
 		return c.refused(filter, err)
 	}
-	c.subs.Store(subs.without(filter))
+	c.setSubscriptions(subs.without(filter))
 	c.incoming.forget()
 	return mqttwire.Success, lsn, nil
 }

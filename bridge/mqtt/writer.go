@@ -23,10 +23,9 @@ type writer struct {
 	addresses  addresses
 	retained   retained
 	held       []heldDelivery
-	durable    spool.LSN   // the log was, this round
-	blocked    bool        // the last attempt met another message with its packet identifier
-	nothing    spool.Batch // asks the log for its newest LSN
-	sent       [3]uint64   // of this round
+	durable    spool.LSN // the log was, this round
+	blocked    bool      // the last attempt met another message with its packet identifier
+	sent       [3]uint64 // of this round
 }
 
 const (
@@ -79,6 +78,11 @@ func (w *writer) round() (moved <-chan struct{}, err error) {
 	if moved == nil {
 		moved = held
 	}
+	if w.sysDue.Swap(false) {
+		if err := w.sendSys(""); err != nil {
+			return nil, err
+		}
+	}
 	if err := w.flush(); err != nil {
 		return nil, err
 	}
@@ -119,6 +123,13 @@ func (w *writer) answer(p *promise) error {
 	}
 	w.buf = append(w.buf, p.reply.packet...)
 	w.retained.want(p.reply.retained, w.subs.Load())
+	for _, filter := range p.reply.retained {
+		if aboutSys(filter) {
+			if err := w.sendSys(filter); err != nil {
+				return err
+			}
+		}
+	}
 	for _, consumer := range p.reply.start {
 		consumer.Start() // behind CONNACK or SUBACK
 	}

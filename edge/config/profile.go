@@ -53,11 +53,28 @@ func (p Profile) commitsPerSecond() int {
 	return 0
 }
 
-// Anonymous says which MQTT clients need no user name.
+// Anonymous says which clients need no user name.
 type Anonymous string
 
 const (
 	AnonymousLoopback Anonymous = "loopback"
 	AnonymousNever    Anonymous = "never"
 	AnonymousAlways   Anonymous = "always"
+)
+
+// ExternalLogin says what of a client's certificate is the user's name.
+type ExternalLogin string
+
+const (
+	CommonName             ExternalLogin = "common_name"
+	DistinguishedName      ExternalLogin = "distinguished_name"
+	SubjectAlternativeName ExternalLogin = "subject_alternative_name"
+)
+
+// DestinationType says what a binding leads to.
+type DestinationType string
+
+const (
+	ToQueue    DestinationType = "queue"
+	ToExchange DestinationType = "exchange"
 )

@@ -52,8 +52,9 @@ func TestBudgetLevels(t *testing.T) {
 		if got := slices.Contains(told.names(), "spool budget"); got != c.warned {
 			t.Errorf("at %d %%: warned %v, want %v", c.percent, got, c.warned)
 		}
-		for priority, want := range map[uint8]bool{0: c.plain, 9: c.alarm} {
-			err := offer(l, spool.Pos(priority), priority)
+		for i, want := range []bool{c.plain, c.alarm} {
+			priority := uint8(9 * i)
+			err := offer(l, spool.Pos(i), priority)
 			if (err == nil) != want || err != nil && !errors.Is(err, spool.ErrFull) {
 				t.Errorf("at %d %%: priority %d: %v, want taken %v", c.percent, priority, err, want)
 			}

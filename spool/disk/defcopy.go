@@ -106,6 +106,31 @@ func (s *Store) bequeath(from string) error {
 	return nil
 }
 
+// recallDefs brings back the definitions that went with a damaged table.
+func (s *Store) recallDefs() error {
+	defs, err := readDefCopy(s.opts.Dir)
+	if err != nil {
+		return err
+	}
+	var list []change
+	err = s.db.View(func(txn *badger.Txn) error {
+		for name, value := range defs {
+			_, err := txn.Get(defKey(name))
+			if errors.Is(err, badger.ErrKeyNotFound) {
+				list = append(list, change{defKey(name), defValue(name, value)})
+			} else if err != nil {
+				return fmt.Errorf("look for definition %q: %w", name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	s.tell(troubleDamage, fmt.Sprintf("%d definitions were brought back from their copy", len(list)))
+	return s.out.write(list)
+}
+
 // restoreDef answers a damaged definition: from the copy, or nil.
 func (s *Store) restoreDef(name string, stored []byte) ([]byte, error) {
 	s.bury(fmt.Sprintf("definition-%08x", crc32.Checksum([]byte(name), castagnoli)), append([]byte(name+"\n"), stored...))

@@ -76,7 +76,11 @@ func (m *mender) tables() error {
 	}
 	for id := range there {
 		name := fmt.Sprintf("%06d.sst", id)
-		err := checkTable(filepath.Join(m.dir, name))
+		path := filepath.Join(m.dir, name)
+		err := checkTable(path)
+		if err == nil {
+			err = verifyTable(path)
+		}
 		if err == nil {
 			continue
 		}
@@ -91,12 +95,25 @@ func (m *mender) tables() error {
 			continue
 		}
 		m.suspect = true
-		m.tell(troubleTables, fmt.Sprintf("table %s is damaged and was set aside; the index is built anew and messages may come twice", name))
-		if err := m.setAside(name); err != nil {
+		m.tell(troubleTables, fmt.Sprintf("table %s is damaged; the index is repaired, and messages may come twice", name))
+		if err := m.renew(name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// renew sets a damaged table aside and puts what is sound of it in its place.
+func (m *mender) renew(name string) error {
+	if err := m.setAside(name); err != nil {
+		return err
+	}
+	_, err := renewTable(filepath.Join(m.dir, quarantineName, name), filepath.Join(m.dir, name))
+	if errors.Is(err, spool.ErrCorrupt) {
+		m.log.Warn("nothing of a damaged table could be saved", "file", name, "err", err)
+		return nil
+	}
+	return err
 }
 
 // setAside moves a file into the quarantine.

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 
-	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
-	"github.com/dgraph-io/ristretto/v2/z"
 
 	"leveret/spool"
 )
@@ -121,36 +118,23 @@ func (o *Offline) readTables() error {
 	return nil
 }
 
-// readTable reads as far as the table is sound. Badger's reader panics at what
-// it does not expect, and a file may end before its mapping does.
-func (o *Offline) readTable(path string) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", spool.ErrCorrupt, r)
-		}
-	}()
-	f, err := z.OpenMmapFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return fmt.Errorf("map table: %w", err)
+// readTable reads what is sound in a table.
+func (o *Offline) readTable(path string) error {
+	if err := verifyTable(path); err != nil {
+		o.damaged("%s: %v", filepath.Base(path), err)
 	}
-	defer f.Close(-1)
-	t, err := table.OpenTable(f, table.Options{Compression: options.None, ChkMode: options.NoVerification})
-	if err != nil {
-		return fmt.Errorf("%w: %w", spool.ErrCorrupt, err)
-	}
-	it := t.NewIterator(0)
-	for it.Rewind(); it.Valid(); it.Next() {
-		v := it.Value()
-		p := place{version: y.ParseTs(it.Key()), deleted: v.Meta&metaDelete != 0}
-		if v.Meta&metaPointer != 0 {
-			p = o.pointed(p, v.Value)
-		} else {
-			p.value = slices.Clone(v.Value)
-		}
-		o.note(y.ParseKey(it.Key()), p)
-	}
-	return nil
+	return withTable(path, func(t *table.Table) error {
+		goodKeys(t, func(key []byte, v y.ValueStruct) {
+			p := place{version: y.ParseTs(key), deleted: v.Meta&metaDelete != 0}
+			if v.Meta&metaPointer != 0 {
+				p = o.pointed(p, v.Value)
+			} else {
+				p.value = slices.Clone(v.Value)
+			}
+			o.note(y.ParseKey(key), p)
+		})
+		return nil
+	})
 }
 
 func (o *Offline) readMemLogs() error {

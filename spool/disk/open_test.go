@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	badger "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 
 	"leveret/spool"
 	"leveret/spool/disk"
@@ -39,7 +40,7 @@ func TestOpenRefusesASecondProcess(t *testing.T) {
 func TestOpenRefusesANewerFormat(t *testing.T) {
 	o := written(t, 500)
 	b := badger.DefaultOptions(o.Dir).WithLogger(nil).WithMemTableSize(1 << 20).
-		WithValueThreshold(1 << 10).WithValueLogFileSize(1 << 20)
+		WithValueThreshold(1 << 10).WithValueLogFileSize(1 << 20).WithCompression(options.None)
 	b.ExternalMagicVersion = 0x6c76
 	db, err := badger.Open(b)
 	if err != nil {

@@ -144,6 +144,11 @@ func (s *Store) recover(suspect bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.torn = suspect; suspect {
+		if err := s.recallDefs(); err != nil {
+			return err
+		}
+	}
 	r := recovery{
 		s: s, depths: make(map[spool.QueueID]*spool.Depth),
 		suspect: suspect || torn, broken: make(map[string]bool),

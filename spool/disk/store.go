@@ -29,6 +29,7 @@ type Store struct {
 	mark   mark       // of the last commit
 	starts *starts    // the writer's
 
+	torn   bool // definitions may be missing; set by Open
 	opened time.Time
 	writes writes       // when opened
 	budget atomic.Int64 // as in opts; tests change it
@@ -221,6 +222,11 @@ func (s *Store) Load(def func(string, []byte) error, queue func(spool.Depth) err
 	defer s.release(snap)
 	it := snap.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classDef}})
 	defer it.Close()
+	if s.torn {
+		if err := def("", nil); err != nil {
+			return err
+		}
+	}
 	for it.Rewind(); it.Valid(); it.Next() {
 		name := string(it.Item().Key()[1:])
 		stored, err := it.Item().ValueCopy(nil)
