@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +97,7 @@ func build(o Options) (*App, error) {
 	a.users.Store(book)
 	size := sizesOf(o.Config.Profile)
 	limitHeap(size)
-	if err := a.openSpool(size); err != nil {
+	if err := a.openSpool(); err != nil {
 		return nil, err
 	}
 	if err := a.openBroker(size); err != nil {
@@ -108,20 +109,34 @@ func build(o Options) (*App, error) {
 	return a, nil
 }
 
-func (a *App) openSpool(size sizes) error {
-	cfg := a.cfg.Load()
-	o := size.spool
+// SpoolOptions are what a configuration says about the spool.
+func SpoolOptions(cfg *config.Config) disk.Options {
+	o := sizesOf(cfg.Profile).spool
 	o.Dir = filepath.Join(cfg.DataDir, "spool")
-	o.CommitWindow = cfg.Spool.CommitWindow
+	o.CommitWindow, o.CommitsPerSecond = cfg.Spool.CommitWindow, cfg.Spool.CommitsPerSecond
 	o.BudgetBytes = int64(cfg.Spool.MaxBytes)
+	return o
+}
+
+func (a *App) openSpool() error {
+	cfg := a.cfg.Load()
+	o := SpoolOptions(cfg)
+	o.Trouble = a.spoolTrouble
 	o.Log = a.log.With("part", "spool")
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	last, err := health.Crash(filepath.Join(cfg.DataDir, "crash"))
+	if err != nil {
+		a.log.Warn("a crash will leave no word", "err", err)
+	}
+	if last != "" {
+		a.log.Error("the process before this one crashed", "kept", filepath.Join(cfg.DataDir, "crash.last"))
+		o.Crashed = strings.Contains(last, "dgraph-io/badger")
+	}
 	if o.BudgetBytes == 0 {
 		o.BudgetBytes = quarterOfVolume(cfg.DataDir)
 	}
-	var err error
 	a.store, err = disk.Open(o)
 	return err
 }
@@ -144,6 +159,16 @@ func (a *App) openBroker(size sizes) error {
 func (a *App) trouble(msg string, facts ...any) {
 	a.log.Error(msg, facts...)
 	a.report.Raise("spool", msg)
+}
+
+// spoolTrouble is what the log has to tell the operator; an empty text says
+// that it is over.
+func (a *App) spoolTrouble(name, text string) {
+	if text == "" {
+		a.report.Clear(name)
+	} else {
+		a.report.Raise(name, text)
+	}
 }
 
 // part is something that runs until its context ends.

@@ -105,12 +105,27 @@ func (b *box) status() (st admin.Status) {
 	return st
 }
 
+// dialVHost opens a channel in a vhost as a user, which must be possible.
+func (b *box) dialVHost(login, vhost string) *amqp091.Channel {
+	b.t.Helper()
+	ch, err := b.dialTo(login, vhost)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return ch
+}
+
 // dial opens a channel as a user.
 func (b *box) dial(login string) (*amqp091.Channel, error) {
 	b.t.Helper()
+	return b.dialTo(login, "")
+}
+
+func (b *box) dialTo(login, vhost string) (*amqp091.Channel, error) {
+	b.t.Helper()
 	for _, l := range b.status().Listeners {
 		if l.Door == "amqp" {
-			conn, err := amqp091.Dial("amqp://" + login + "@" + l.Address + "/")
+			conn, err := amqp091.Dial("amqp://" + login + "@" + l.Address + "/" + vhost)
 			if err != nil {
 				return nil, err
 			}

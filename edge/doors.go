@@ -39,7 +39,7 @@ func (a *App) openDoors(size sizes) (err error) {
 	if d.amqpListeners, err = listen("amqp", cfg.AMQP.Listen); err != nil {
 		return err
 	}
-	if d.mqttListeners, err = listen("mqtt", cfg.MQTT.Listen); err != nil {
+	if d.mqttListeners, err = a.listenMQTT(cfg.MQTT); err != nil {
 		return err
 	}
 	if d.adminListeners, err = listen("admin", cfg.Admin.Listen); err != nil {
@@ -55,8 +55,9 @@ func (a *App) openDoors(size sizes) (err error) {
 	})
 	d.mqtt = mqtt.New(mqtt.Options{
 		Broker: a.broker, Authenticate: a.loginMQTT, Now: a.clock.Now,
-		Listeners: d.mqttListeners, ConnectionsMax: size.connections,
-		Log: a.log.With("door", "mqtt"),
+		Listeners: d.mqttListeners, ConnectionsMax: size.connections, KeepQoS0: cfg.MQTT.KeepQoS0,
+		Version: a.version,
+		Log:     a.log.With("door", "mqtt"),
 	})
 	d.admin = admin.New(admin.Options{
 		Listeners: d.adminListeners, Status: a.status, Metrics: a.metrics,
@@ -149,8 +150,11 @@ func mayLook(u *users.User) bool {
 }
 
 // addrOf is the address of a peer; the zero one, which is nobody's, when it
-// has none.
+// has none. Who comes over a Unix socket is on this machine.
 func addrOf(a net.Addr) netip.Addr {
+	if _, unix := a.(*net.UnixAddr); unix {
+		return netip.IPv6Loopback()
+	}
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.Addr{}

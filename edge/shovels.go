@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"leveret/amqp/broker"
 	"leveret/bridge"
 	"leveret/bridge/remote/amqp091"
 	"leveret/bridge/shovel"
@@ -126,7 +125,7 @@ func (a *App) startShovel(ctx context.Context, c wantedShovel) *runningShovel {
 	r.Shovel = shovel.New(shovel.Options{
 		Name: c.Name, Messages: c.Prefetch,
 		Source: &shovel.LocalQueue{
-			Broker: a.broker, VHost: broker.DefaultVHost, Queue: c.Source.Queue, Node: a.broker.Node(), Name: c.Name,
+			Broker: a.broker, VHost: c.Source.VHost, Queue: c.Source.Queue, Node: a.broker.Node(), Name: c.Name,
 		},
 		Target:  c.target,
 		Backoff: bridge.Backoff{Min: c.ReconnectMin, Max: c.ReconnectMax, Rand: rand.Float64},

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -35,10 +36,17 @@ func (a *App) status() admin.Status {
 			st.Listeners = append(st.Listeners, admin.Listener{Door: d.name, Address: l.Addr().String(), Connections: connections[d.name]})
 		}
 	}
+	for _, v := range core.VHosts {
+		st.VHosts = append(st.VHosts, admin.VHost{
+			Name: v.Name, Connections: v.Connections, ConnectionsMax: v.Limits.ConnectionsMax,
+			Queues: v.Queues, QueuesMax: v.Limits.QueuesMax, Ready: v.Ready,
+		})
+	}
 	for _, q := range core.Queues {
 		st.Queues = append(st.Queues, admin.Queue{
 			VHost: q.VHost, Name: q.Name, Durable: q.Durable,
 			Ready: q.Ready, Unacked: q.Unacked, Bytes: q.Bytes, Consumers: q.Consumers, In: q.In, Out: q.Out,
+			Policy: q.Policy, OperatorPolicy: q.OperatorPolicy,
 		})
 	}
 	return st
@@ -47,7 +55,11 @@ func (a *App) status() admin.Status {
 func (a *App) spoolStatus() admin.Spool {
 	s := a.store.Stats()
 	_, _, err := a.store.Durable()
+	wear, now := a.store.Wear(), time.Now()
 	return admin.Spool{
+		Lost: s.Lost, Quarantined: s.Quarantined,
+		WrittenBytes: wear.Process, DeviceBytes: wear.Device, Amplification: wear.Amplification(),
+		CommitsPerHour: wear.CommitsPerHour(now), CardYears: wear.Years(a.cardEndurance(), now),
 		DiskBytes: s.DiskBytes, BudgetBytes: s.BudgetBytes, Records: s.Records, StagedBytes: s.StagedBytes,
 		Commits: s.Commits, Written: s.Written, Skipped: s.Skipped, BytesIn: s.BytesIn,
 		SyncSeconds: time.Duration(s.SyncNanos).Seconds(), Corrupt: s.Corrupt,
@@ -61,7 +73,23 @@ func (a *App) troubles() []health.Trouble {
 	if _, _, err := a.store.Durable(); err != nil {
 		list = append(list, health.Trouble{Name: "spool", Text: err.Error(), Since: time.Now()})
 	}
-	return list
+	return append(list, a.cardTrouble()...)
+}
+
+// cardEndurance is how many bytes the card stands; 0: unknown.
+func (a *App) cardEndurance() int64 { return int64(a.cfg.Load().Spool.CardEndurance) * 1e12 }
+
+// cardYearsMin is how long a card should last.
+const cardYearsMin = 3
+
+// cardTrouble is the card that will not last.
+func (a *App) cardTrouble() []health.Trouble {
+	now := time.Now()
+	years := a.store.Wear().Years(a.cardEndurance(), now)
+	if years == 0 || years >= cardYearsMin {
+		return nil
+	}
+	return []health.Trouble{{Name: "card wear", Since: now, Text: fmt.Sprintf("at the present rate the card is worn out after %.1f years", years)}}
 }
 
 // metrics writes all figures for Prometheus.
@@ -116,7 +144,7 @@ func (a *App) doorMetrics(w *metrics.Writer) {
 	w.Counter(panics, "Connections that a mistake of ours ended.", m.Panics, "door", "mqtt")
 	const received = "leveret_messages_received_total"
 	w.Counter(received, "Messages that clients published.", c.Published, "door", "amqp")
-	w.Counter(received, "Messages that clients published.", m.Received[0]+m.Received[1], "door", "mqtt")
+	w.Counter(received, "Messages that clients published.", m.Received[0]+m.Received[1]+m.Received[2], "door", "mqtt")
 	const sent = "leveret_messages_sent_total"
 	w.Counter(sent, "Messages sent to clients.", c.Delivered, "door", "amqp")
 	w.Counter(sent, "Messages sent to clients.", m.Sent[0]+m.Sent[1], "door", "mqtt")
@@ -138,4 +166,12 @@ func (a *App) spoolMetrics(w *metrics.Writer) {
 	w.Counter("leveret_spool_written_bytes_total", "Bytes handed to the store.", s.BytesIn)
 	w.Gauge("leveret_spool_commit_seconds_total", "Time spent in commits.", time.Duration(s.SyncNanos).Seconds())
 	w.Counter("leveret_spool_corrupt_records_total", "Records found damaged.", s.Corrupt)
+	w.Counter("leveret_spool_lost_records_total", "Confirmed in an earlier life and not there.", s.Lost)
+	w.Counter("leveret_spool_quarantined_total", "Damaged pieces that were kept aside.", s.Quarantined)
+	wear, now := a.store.Wear(), time.Now()
+	w.Gauge("leveret_spool_process_written_bytes", "Written to the disk by this process since the start; -1 is unknown.", float64(wear.Process))
+	w.Gauge("leveret_spool_device_written_bytes", "Written to the spool's device since the start; -1 is unknown.", float64(wear.Device))
+	w.Gauge("leveret_spool_write_amplification", "Bytes written for each byte handed to the store; 0 is unknown.", wear.Amplification())
+	w.Gauge("leveret_spool_commits_per_hour", "Mean since the start.", wear.CommitsPerHour(now))
+	w.Gauge("leveret_card_life_years", "How long the card lasts at this rate; 0 is unknown.", wear.Years(a.cardEndurance(), now))
 }

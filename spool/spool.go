@@ -71,6 +71,9 @@ type Enter struct {
 	Record Record
 	Size   int // payload bytes, for Depth.Bytes
 	To     []Dest
+	// Priority, 0 to 9, decides how much of the budget's reserve the message may
+	// use when the rest is spent.
+	Priority uint8
 	// Volatile records may be written (to save memory) but are gone after the
 	// next open: transient messages that did not fit into memory.
 	Volatile bool
@@ -158,6 +161,8 @@ type Stats struct {
 	BytesIn     uint64 // bytes handed to the store, before its own overhead
 	SyncNanos   uint64 // time spent in commits
 	Corrupt     uint64 // records found damaged
+	Lost        uint64 // records that were durable before this open and are not there
+	Quarantined uint64 // damaged pieces that were kept aside
 }
 
 // Log is the durable log. All methods may be called from any goroutine; Append
@@ -180,6 +185,8 @@ type Log interface {
 	Read(q QueueID, from Pos, items []Item, bytesMax int) (int, error)
 	// Load gives everything that was there at open: first all definitions in
 	// order of their keys, then the depth of every queue that holds records.
+	// A nil value stands for a definition that is damaged beyond repair, with
+	// "" for those whose names are lost too.
 	// Values may be kept. It is called once, before the first Append.
 	Load(def func(key string, value []byte) error, queue func(Depth) error) error
 	Stats() Stats

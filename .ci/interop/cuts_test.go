@@ -50,7 +50,7 @@ func TestPowerCuts(t *testing.T) {
 // TestPowerCutsCatchALiar shows that the check can fail: a writer that takes
 // its own word for the broker's must be found out.
 func TestPowerCutsCatchALiar(t *testing.T) {
-	if got := cut(t, "liar", "server", 4, "-loss", "all"); got.Failed == 0 {
+	if got := cut(t, "liar", "tiny", 6, "-loss", "all"); got.Failed == 0 {
 		t.Errorf("%d promises of a liar in %d cuts, and none was found missing", got.Promises, got.Rounds)
 	}
 }

@@ -26,6 +26,33 @@ type TopicAccess interface {
 	AllowsTopic(a Action, exchange, key string) bool
 }
 
+// VHostAccess is what an Access may also be: one whose rights depend on the
+// vhost, or on the client. Connect asks it for those of the connection; ok is
+// false when the user may not enter at all.
+type VHostAccess interface {
+	Enter(vhost, client string) (in Access, ok bool)
+}
+
+// BoundedAccess is what an Access may also be: one that says how many
+// connections its user may have, in place of Limits; 0 leaves it to them.
+type BoundedAccess interface {
+	ConnectionsMax() int
+}
+
+// Enter gives the rights of an identity in a vhost. Connect does so by itself;
+// a door that hides its users' Access behind one of its own does it before.
+func (who *Identity) Enter(vhost string) (Access, error) {
+	a, ok := who.Access.(VHostAccess)
+	if !ok {
+		return who.Access, nil
+	}
+	in, ok := a.Enter(vhost, who.Client)
+	if !ok {
+		return nil, amqp.Errorf(amqp.NotAllowed, "access to vhost '%s' refused for user '%s'", vhost, who.User)
+	}
+	return in, nil
+}
+
 // allow asks the connection's access rights.
 func (c *Conn) allow(a Action, kind, name string) error {
 	if c.who.Access == nil {

@@ -21,12 +21,19 @@ type queueArgs struct {
 	maxPriority   int
 	singleActive  bool
 	deliveryLimit int64 // -1 is none
+	attended      bool  // see ArgAttended
 	retryMin      int64 // ms a message rests after its first return; 0 is not at all
 	retryMax      int64 // ms it rests at most; 0 is no limit
+	// spoolPriority says what is worth more when the spool is nearly full.
+	spoolPriority int
 	// consumerTimeout is how long (ms) a consumer may have a message; 0 is for
 	// ever.
 	consumerTimeout int64
 }
+
+// ArgAttended as a queue argument (true) lets only messages that the spool
+// keeps wait while nobody consumes: the others are for who is there.
+const ArgAttended = "x-attended"
 
 // overflow is what happens to a message too many.
 type overflow uint8
@@ -35,7 +42,13 @@ const (
 	dropHead          overflow = iota // the oldest goes
 	rejectPublish                     // the new one is refused
 	rejectPublishDead                 // and dead-lettered
+	thin                              // every second of the older ones goes
+	keepLast                          // the older one of the same routing key goes
 )
+
+func (o overflow) rejects() bool { return o == rejectPublish || o == rejectPublishDead }
+
+const spoolPriorityMax = 9
 
 // lanes is how many lanes of priority the queue has.
 func (a *queueArgs) lanes() int { return a.maxPriority + 1 }
@@ -46,7 +59,7 @@ var comparedQueueArgs = []string{
 	"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
 	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
 	"x-single-active-consumer", "x-delivery-limit", "x-queue-type",
-	argDeduplication, argDedupHeader, argDedupCacheSize, argDedupCacheTTL,
+	"x-spool-priority", argDeduplication, argDedupHeader, argDedupCacheSize, argDedupCacheTTL,
 	"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max", "x-consumer-timeout",
 }
 
@@ -68,13 +81,18 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 		maxBytes:     r.number("x-max-length-bytes", -1, 0),
 		maxPriority:  int(r.number("x-max-priority", 0, 0)),
 		singleActive: r.flag("x-single-active-consumer"),
+		attended:     r.flag(ArgAttended),
 
+		spoolPriority:   int(r.number("x-spool-priority", 0, 0)),
 		consumerTimeout: r.number("x-consumer-timeout", 0, 1),
 	}
 	a.retryMin, a.retryMax = r.retry()
 	a.deliveryLimit = r.deliveryLimit(a.retryMin > 0 || r.quorum())
 	if a.maxPriority > 255 {
 		r.refuse("x-max-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.maxPriority))
+	}
+	if a.spoolPriority > spoolPriorityMax {
+		r.refuse("x-spool-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.spoolPriority))
 	}
 	a.deadExchange, a.deadLettering = r.text("x-dead-letter-exchange")
 	a.deadKey, a.deadKeyGiven = r.text("x-dead-letter-routing-key")
@@ -87,6 +105,10 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 		a.overflow = rejectPublish
 	case "reject-publish-dlx":
 		a.overflow = rejectPublishDead
+	case "thin":
+		a.overflow = thin
+	case "keep-last":
+		a.overflow = keepLast
 	default:
 		r.refuse("x-overflow", "invalid_overflow")
 	}

@@ -97,6 +97,7 @@ type VHost struct {
 	// Of a Publish that is under way.
 	incoming      []incoming
 	incomingBytes int64
+	marking       []Mark
 	slab          []spool.Dest
 }
 
@@ -125,13 +126,17 @@ func (b *Broker) Connect(vhost string, who Identity, wake func()) (*Conn, error)
 	if v == nil {
 		return nil, fmt.Errorf("%w: %q", ErrNoVHost, vhost)
 	}
-	c := &Conn{v: v, who: who, wake: wake, exclusive: make(map[*queue]struct{})}
-	c.topics, _ = who.Access.(TopicAccess)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err := v.admitLocked(&who, b.users[who.User]); err != nil {
 		return nil, err
 	}
+	var err error
+	if who.Access, err = who.Enter(vhost); err != nil {
+		return nil, err
+	}
+	c := &Conn{v: v, who: who, wake: wake, exclusive: make(map[*queue]struct{})}
+	c.topics, _ = who.Access.(TopicAccess)
 	v.conns[c] = struct{}{}
 	b.users[who.User]++
 	return c, nil

@@ -270,6 +270,7 @@ func (v *VHost) deleteQueueLocked(q *queue) int {
 	if q.durable() {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindQueue, v.name, q.name)})
 	}
+	v.unmarkAllLocked(q)
 	for _, l := range q.lanes {
 		if l.inSpool {
 			v.batch.Purges = append(v.batch.Purges, spool.Purge{Queue: l.id, To: spool.MaxPos})

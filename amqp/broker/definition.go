@@ -23,6 +23,7 @@ import (
 //	holding   str vhost, str exchange, uvarint id of the queue of held messages
 //	policy    str vhost, str name, u8 operator's, str pattern, str applies to, i64 priority, table
 //	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete), table
+//	mark      str vhost, str queue, u32 number
 //	vhost     str name, uvarint connections at most, uvarint queues at most (0: any)
 //	value     str vhost, a stored message (see stored.go)
 //	node      text, the name of this spool among all others
@@ -34,6 +35,7 @@ const (
 	kindHolding  = "holding"
 	kindPolicy   = "policy"
 	kindQueue    = "queue"
+	kindMark     = "mark"
 	kindVHost    = "vhost"
 	kindValue    = "value"
 	kindNode     = "node"

@@ -163,7 +163,7 @@ func (q *queue) deliver() {
 		return
 	}
 	q.rouse()
-	for q.count > 0 && len(q.resting) < restingMax {
+	for q.count > 0 && !q.stopped() {
 		l := q.front()
 		q.expire(l, false)
 		if l.waiting() == 0 {
@@ -171,7 +171,6 @@ func (q *queue) deliver() {
 		}
 		c := q.taker()
 		if c == nil {
-			q.expire(l, true)
 			break
 		}
 		if l.head() == nil {

@@ -61,10 +61,12 @@ func checkExpiration(p amqp.Properties) error {
 // moment still goes to a consumer that is ready, so that a TTL of 0 means "now
 // or never"; alone says that there is none.
 func (q *queue) expire(l *lane, alone bool) {
-	now := q.v.b.now()
 	for {
 		e := l.head()
-		if e == nil || e.deadline == 0 || e.deadline > now || e.deadline == now && !alone {
+		if e == nil || e.deadline == 0 {
+			return
+		}
+		if now := q.v.b.now(); e.deadline > now || e.deadline == now && !alone {
 			return
 		}
 		q.v.b.counts.expired.Add(1)
@@ -73,7 +75,8 @@ func (q *queue) expire(l *lane, alone bool) {
 }
 
 // arm has the ticker look at the queue when its next message expires, or it
-// itself does. A deadline behind a cold head cannot be seen: it is read first.
+// itself does. What waits still was for nobody: heads whose time is over go now,
+// in every lane. A deadline behind a cold head cannot be seen: it is read first.
 func (q *queue) arm() {
 	var at amqp.Instant
 	soonest := func(t amqp.Instant) {
@@ -82,6 +85,7 @@ func (q *queue) arm() {
 		}
 	}
 	for _, l := range q.lanes {
+		q.expire(l, true)
 		if e := l.head(); e != nil && e.deadline != 0 {
 			soonest(e.deadline)
 		} else if e == nil && l.cold > 0 && l.coldMortal && !l.filling {
@@ -129,13 +133,26 @@ func (b *Broker) Tick() amqp.Instant {
 	return next
 }
 
+// readForLocked reads cold messages that the queue must look at.
+func (v *VHost) readForLocked(l *lane) {
+	switch q := l.q; {
+	case l.filling || q.deleted:
+	case q.relearn:
+		v.relearnLocked(q)
+	case l.cold > 0 && q.args.overflow == thin && q.tooMany(0, 0):
+		v.thinColdLocked(l)
+	default:
+		v.refillLocked(l)
+	}
+}
+
 func (v *VHost) tick() (next amqp.Instant) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for len(v.unread) > 0 {
 		l := v.unread[0]
 		v.unread = v.unread[1:]
-		v.refillLocked(l)
+		v.readForLocked(l)
 		v.finishLocked()
 	}
 	next = v.releaseAllLocked()

@@ -87,6 +87,7 @@ func (v *VHost) enterLocked() {
 	clear(v.incoming)
 	v.incoming, v.incomingBytes = v.incoming[:0], 0
 	v.retained.done()
+	v.applyMarksLocked()
 	v.rememberLocked(true)
 }
 
@@ -100,5 +101,6 @@ func (v *VHost) undoLocked() {
 	v.incoming, v.incomingBytes = v.incoming[:0], 0
 	v.batch.Reset()
 	v.retained.undo()
+	v.marking = v.marking[:0]
 	v.rememberLocked(false)
 }

@@ -30,10 +30,11 @@ type lane struct {
 	readyBytes int // memory of stored messages in ready
 	cold       int
 	coldFrom   spool.Pos
-	coldMortal bool // some of the cold ones may have a deadline
-	filling    bool // cold messages are being read
-	inSpool    bool // something of it was stored at some time
-	purged     uint64
+	coldMortal bool      // some of the cold ones may have a deadline
+	filling    bool      // cold messages are being read
+	inSpool    bool      // something of it was stored at some time
+	thinFrom   spool.Pos // where thinning goes on, see thinLocked
+	purged     uint64    // moves when messages are taken out from among the cold ones
 }
 
 // entry is a message in one lane.
@@ -150,7 +151,11 @@ func (v *VHost) refillLocked(l *lane) {
 	v.mu.Lock()
 	l.filling = false
 	v.filled.Broadcast()
-	if l.q.deleted || l.purged != purged {
+	if l.q.deleted {
+		return
+	}
+	if l.purged != purged { // what was read is out of date
+		v.touchLocked(l.q)
 		return
 	}
 	if err != nil || n == 0 {

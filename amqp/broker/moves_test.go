@@ -10,10 +10,10 @@ import (
 	"leveret/spool/mem"
 )
 
-// TestMovesLoseNothing lets messages expire, be too many, be rejected and come
-// back too often in a queue that dead-letters to another, with power cuts: each
-// message that was safe and that nobody settled for good is in exactly one of
-// the two queues.
+// TestMovesLoseNothing lets messages be held back by an exchange, expire, be too
+// many, be rejected and come back too often in a queue that dead-letters to
+// another, with power cuts: each message that was safe and that nobody settled
+// for good is in exactly one of the three places.
 func TestMovesLoseNothing(t *testing.T) {
 	for seed := uint64(1); seed <= 200; seed++ {
 		if err := newMoves(seed).play(300); err != nil {
@@ -44,7 +44,7 @@ func newMoves(seed uint64) *moves {
 
 func (m *moves) start() {
 	b, err := Open(Options{
-		Log: m.log, Limits: Limits{WindowMessages: 3},
+		Log: m.log, Limits: Limits{WindowMessages: 3, WindowBytes: 4 * messageOverhead},
 		Boot: BootRecord{Base: time.Unix(1_700_000_000, 0), Synchronised: true},
 		Now:  func() amqp.Instant { return m.now },
 	})
@@ -62,6 +62,14 @@ func (m *moves) start() {
 		if _, _, err := m.conn.DeclareQueue(q); err != nil {
 			panic(err)
 		}
+	}
+	if _, err := m.conn.DeclareExchange(ExchangeSpec{Name: "later", Type: typeDelayed, Durable: true, Args: amqp.Table{
+		{Key: argDelayedType, Value: "fanout"},
+	}}); err != nil {
+		panic(err)
+	}
+	if _, err := m.conn.BindQueue("box", "later", "", nil); err != nil {
+		panic(err)
 	}
 	m.log.Commit()
 }
@@ -106,6 +114,11 @@ func (m *moves) publish() {
 	ps := make([]Publish, 1+m.rng.IntN(4))
 	for i := range ps {
 		ps[i].Msg = &amqp.Message{Key: "box", Props: props.Encode(), Body: fmt.Append(nil, m.nextID)}
+		if m.rng.IntN(3) == 0 {
+			later := props
+			later.Headers = amqp.Table{{Key: delayHeader, Value: int32(m.rng.IntN(60))}}
+			ps[i].Msg.Exchange, ps[i].Msg.Props = "later", later.Encode()
+		}
 		m.alive[m.nextID] = true
 		m.nextID++
 	}
@@ -150,7 +163,7 @@ func (m *moves) commit() {
 
 // check counts where each message is: in a lane's memory, cold, or unsettled.
 func (m *moves) check() error {
-	waiting, unsettled := 0, len(m.held)
+	waiting, unsettled := m.b.Status().Held, len(m.held)
 	for _, name := range []string{"box", "grave"} {
 		st, _ := m.b.QueueStatus(DefaultVHost, name)
 		waiting += st.Ready

@@ -23,6 +23,9 @@ type Policy struct {
 	Priority   int
 	Definition amqp.Table // arguments without their "x-"
 	Operator   bool
+	// Declared policies stand in a configuration, whose owner takes them away
+	// when they no longer do. The mark outlives a restart.
+	Declared bool
 }
 
 // policy is one in force.
@@ -127,6 +130,12 @@ func (b *Broker) vhost(name string) (*VHost, error) {
 	return nil, fmt.Errorf("%w: %q", ErrNoVHost, name)
 }
 
+// CheckPolicy tells why SetPolicy would refuse a policy, or nil.
+func CheckPolicy(p Policy) error {
+	_, err := checkPolicy(p)
+	return err
+}
+
 // checkPolicy refuses what could never apply.
 func checkPolicy(p Policy) (*policy, error) {
 	if p.Name == "" || len(p.Pattern) > policyPatternMax {
@@ -217,6 +226,10 @@ func (v *VHost) applyLocked(q *queue) {
 		v.b.trouble("policy does not fit a queue, which goes without", "queue", q.name, "err", err)
 		return
 	}
+	if args.overflow == keepLast && q.args.overflow != keepLast && q.count > 0 {
+		q.relearn = true
+		v.askForCold(q.lanes[0])
+	}
 	q.args = args
 	for _, l := range q.lanes {
 		l.newDeadlines()
@@ -274,7 +287,7 @@ func policyKey(v *VHost, name string, operator bool) string {
 func encodePolicy(vhost string, p Policy) []byte {
 	b := appendText([]byte{definitionVersion}, vhost)
 	b = appendText(b, p.Name)
-	b = appendText(append(b, flags(p.Operator)), p.Pattern)
+	b = appendText(append(b, flags(p.Operator, p.Declared)), p.Pattern)
 	b = appendText(b, p.ApplyTo)
 	b = binary.BigEndian.AppendUint64(b, uint64(int64(p.Priority)))
 	return p.Definition.AppendTo(b)
@@ -283,7 +296,10 @@ func encodePolicy(vhost string, p Policy) []byte {
 func (r *recovery) policy(value []byte) error {
 	d := decode(value)
 	v := r.vhost(d.text())
-	p := Policy{Name: d.text(), Operator: d.u8()&1 != 0, Pattern: d.text(), ApplyTo: d.text(), Priority: int(int64(d.u64()))}
+	p := Policy{Name: d.text()}
+	marks := d.u8()
+	p.Operator, p.Declared = marks&1 != 0, marks&2 != 0
+	p.Pattern, p.ApplyTo, p.Priority = d.text(), d.text(), int(int64(d.u64()))
 	p.Definition = d.table()
 	if d.err != nil {
 		return d.err

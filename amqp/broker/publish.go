@@ -13,6 +13,9 @@ type Publish struct {
 	// Retain makes the message the value of its routing key in the vhost's
 	// retained store, or, with an empty body, deletes the value.
 	Retain bool
+	// Mark, when it names a queue, is set with the message, as one change,
+	// unless the message is Refused.
+	Mark Mark
 
 	// LSN: the message is safe when the log is durable up to it. 0 when no
 	// disk is needed.
@@ -82,6 +85,9 @@ const pendingLSN = ^spool.LSN(0) // "the batch's own", until Append has answered
 func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	p.LSN, p.Routed, p.Refused = 0, false, false
 	x, err := v.checkPublishLocked(s, p)
+	if err == nil && p.Mark.Queue != "" {
+		_, err = v.markableLocked(s.conn, p.Mark)
+	}
 	if err != nil {
 		return err
 	}
@@ -97,6 +103,7 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	p.Routed = len(targets) > 0
 	if !p.Routed {
 		v.b.counts.unrouted.Add(1)
+		v.markPublishLocked(p)
 		return nil
 	}
 	if blind(p.Msg.Props) && !slices.ContainsFunc(targets, isHeld) {
@@ -106,6 +113,7 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if v.deliverToLocked(p.Msg, targets) {
 		p.LSN = pendingLSN
 	}
+	v.markPublishLocked(p)
 	return nil
 }
 
@@ -144,7 +152,7 @@ func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
 // openTo leaves those queues out that are full and refuse new messages.
 func (v *VHost) openTo(p *Publish, targets []target) []target {
 	closed := func(t target) bool {
-		return t.queue.args.overflow != dropHead && t.queue.tooMany(1, int64(len(p.Msg.Body)))
+		return t.queue.args.overflow.rejects() && t.queue.tooMany(1, int64(len(p.Msg.Body)))
 	}
 	if !slices.ContainsFunc(targets, closed) {
 		return targets
@@ -166,10 +174,14 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 	var to, spill []spool.Dest
 	for _, t := range targets {
 		q := t.queue
+		kept := persistent && q.durable() && !t.transient
+		if !kept && q.args.attended && len(q.consumers) == 0 {
+			continue
+		}
 		l := q.laneFor(m)
 		e := entry{pos: l.claim(), msg: m, deadline: v.b.deadlineOf(q, m)}
 		switch {
-		case persistent && q.durable() && !t.transient:
+		case kept:
 			e.stored, l.inSpool = true, true
 			to = v.dests(to, l.id, e.pos)
 		case v.b.transient.Load()+v.incomingBytes+footprint(m) > v.b.limits.TransientBytesMax:

@@ -23,6 +23,9 @@ type queue struct {
 	coming      int // messages of the batch under way
 	comingBytes int64
 
+	latest    latest // of a keep-last queue
+	relearn   bool   // it does not know all yet
+	paused    bool
 	resting   []resting // by rising due
 	unacked   int
 	consumers []*Consumer // by falling priority
@@ -34,9 +37,10 @@ type queue struct {
 	holding *holding // whose place in the spool this is, or nil
 
 	bindings map[*binding]struct{}
-	lastUsed amqp.Instant // by a consumer, a get or a declaration; see x-expires
-	alarm    amqp.Instant // when the ticker has to look; 0 is never
-	review   amqp.Instant // when a delivery may be unsettled for too long; 0 is never
+	marks    map[uint32]struct{} // see Mark; nil while there are none
+	lastUsed amqp.Instant        // by a consumer, a get or a declaration; see x-expires
+	alarm    amqp.Instant        // when the ticker has to look; 0 is never
+	review   amqp.Instant        // when a delivery may be unsettled for too long; 0 is never
 	deleted  bool
 	touched  bool   // stands in VHost.touched
 	mark     uint64 // the walk that last found this queue, see VHost.routeLocked
@@ -95,6 +99,9 @@ func (q *queue) add(l *lane, e entry) {
 		return
 	}
 	l.add(e)
+	if q.args.overflow == keepLast {
+		q.supersede(l, e)
+	}
 }
 
 // take pops the head of a lane.
@@ -132,6 +139,6 @@ func (v *VHost) purgeLocked(q *queue) int {
 	for _, l := range q.lanes {
 		l.purge()
 	}
-	q.count, q.bytes = 0, 0
+	q.count, q.bytes, q.latest = 0, 0, nil
 	return n
 }

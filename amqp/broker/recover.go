@@ -51,23 +51,30 @@ func Open(o Options) (*Broker, error) {
 const DefaultVHost = "/"
 
 // recovery is the state of one Open. Definitions come in order of their keys,
-// so bindings before exchanges and queues: they are kept until the end. A
+// so bindings and marks before queues: they are kept until the end. A
 // definition that cannot be read is told and left alone; the rest still serves.
 type recovery struct {
 	b        *Broker
 	byID     map[spool.QueueID]*lane
-	bindings []waitingBinding
+	bindings []waitingDefinition
+	marks    []waitingDefinition
 	orphans  []spool.Purge // stored for queues that are no more
 	dead     []spool.Put   // bindings without ends
+	torn     bool          // a definition is damaged, perhaps a queue's
 }
 
-type waitingBinding struct {
+type waitingDefinition struct {
 	key   string
 	value []byte
 }
 
 func (r *recovery) definition(key string, value []byte) error {
 	kind, _, _ := strings.Cut(key, "/")
+	if value == nil {
+		r.torn = true
+		r.unreadable(key, spool.ErrCorrupt)
+		return nil
+	}
 	var err error
 	switch kind {
 	case kindBoot:
@@ -81,7 +88,9 @@ func (r *recovery) definition(key string, value []byte) error {
 	case kindQueue:
 		err = r.queue(value)
 	case kindBinding:
-		r.bindings = append(r.bindings, waitingBinding{key, value})
+		r.bindings = append(r.bindings, waitingDefinition{key, value})
+	case kindMark:
+		r.marks = append(r.marks, waitingDefinition{key, value})
 	case kindVHost:
 		err = r.ownVHost(value)
 	case kindValue:
@@ -200,7 +209,8 @@ func (r *recovery) ids(value []byte) error {
 	return d.err
 }
 
-// link applies the policies and makes the bindings, now that everything they join is there. One whose
+// link applies the policies, makes the bindings and sets the marks, now that
+// everything they join is there. One whose
 // end is gone is forgotten: the end's deletion was cut short.
 func (r *recovery) link() {
 	for _, v := range r.b.vhosts {
@@ -216,6 +226,9 @@ func (r *recovery) link() {
 		default:
 			v.linkLocked(b, b.id())
 		}
+	}
+	for _, w := range r.marks {
+		r.mark(w)
 	}
 }
 
@@ -244,6 +257,11 @@ func (r *recovery) binding(value []byte) (*VHost, *binding, error) {
 func (r *recovery) depth(d spool.Depth) error {
 	r.b.ids.seen(d.Queue)
 	l := r.byID[d.Queue]
+	if l == nil && r.torn {
+		// They may be of the queue that cannot be read: they stay for the operator.
+		r.b.trouble("stored messages of an unknown queue are kept", "queue", d.Queue, "messages", d.Count)
+		return nil
+	}
 	if l == nil {
 		r.orphans = append(r.orphans, spool.Purge{Queue: d.Queue, To: spool.MaxPos})
 		return nil
@@ -251,5 +269,9 @@ func (r *recovery) depth(d spool.Depth) error {
 	l.cold, l.coldFrom, l.next, l.inSpool, l.coldMortal = d.Count, d.First, d.Last+1, true, true
 	l.q.count += d.Count
 	l.q.bytes += d.Bytes
+	if q := l.q; q.args.overflow == keepLast && !q.relearn {
+		q.relearn = true
+		q.v.unread = append(q.v.unread, l)
+	}
 	return nil
 }

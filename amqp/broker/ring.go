@@ -51,6 +51,19 @@ func (r *ring[T]) popBack() T {
 	return v
 }
 
+// search finds an element in a ring that is sorted by what cmp compares to.
+func (r *ring[T]) search(cmp func(*T) int) (int, bool) {
+	lo, hi := 0, r.n
+	for lo < hi {
+		if mid := (lo + hi) / 2; cmp(r.at(mid)) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < r.n && cmp(r.at(lo)) == 0
+}
+
 // insert puts v before the element at i.
 func (r *ring[T]) insert(i int, v T) {
 	r.pushBack(v)
@@ -58,6 +71,14 @@ func (r *ring[T]) insert(i int, v T) {
 		*r.at(j) = *r.at(j - 1)
 	}
 	*r.at(i) = v
+}
+
+// remove takes the element at i out.
+func (r *ring[T]) remove(i int) {
+	for ; i > 0; i-- {
+		*r.at(i) = *r.at(i - 1)
+	}
+	r.popFront()
 }
 
 func (r *ring[T]) grow() {

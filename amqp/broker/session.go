@@ -175,7 +175,7 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 // headLocked finds the lane with the next message of a queue and has it in
 // memory. It may give the lock up to read.
 func (v *VHost) headLocked(q *queue) (*lane, bool) {
-	for q.count > 0 && !q.deleted {
+	for q.count > 0 && !q.deleted && !q.stopped() {
 		l := q.front()
 		q.expire(l, true)
 		switch {

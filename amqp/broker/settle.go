@@ -25,14 +25,19 @@ func (s *Session) Settle(ops []Settlement) error {
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var err error
+	err := v.settleAllLocked(s, ops)
+	v.finishLocked()
+	return err
+}
+
+// settleAllLocked settles in order, up to the first tag that is not known.
+func (v *VHost) settleAllLocked(s *Session, ops []Settlement) (err error) {
 	for i := range ops {
 		if err = v.settleLocked(s, &ops[i]); err != nil {
 			break
 		}
 	}
 	s.creditLocked()
-	v.finishLocked()
 	return err
 }
 

@@ -14,7 +14,11 @@ func (q *queue) tooMany(messages int, bytes int64) bool {
 // shedLocked drops the oldest messages of the lowest priority until the queue
 // is within its limits. Cold ones are read first.
 func (v *VHost) shedLocked(q *queue) {
-	if q.args.overflow != dropHead {
+	switch {
+	case q.args.overflow.rejects():
+		return
+	case q.args.overflow == thin:
+		v.thinLocked(q)
 		return
 	}
 	for q.count > 0 && q.tooMany(0, 0) {

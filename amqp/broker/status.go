@@ -27,6 +27,7 @@ type Status struct {
 	Exchanges   int
 	Bindings    int
 	Retained    int
+	VHosts      []VHostStatus // by name
 	Queues      []QueueStatus // by vhost and name
 
 	Published      uint64 // messages taken since the start
@@ -42,17 +43,29 @@ type Status struct {
 	TransientBytes int64  // memory of messages that are not in the spool
 }
 
+// VHostStatus is what an operator sees of a vhost.
+type VHostStatus struct {
+	Name        string
+	Limits      VHostLimits
+	Connections int // with the broker's own
+	Queues      int
+	Ready       int // messages in all its queues
+}
+
 // QueueStatus is what an operator sees of a queue.
 type QueueStatus struct {
 	VHost, Name string
 	Durable     bool
 	Exclusive   bool
-	AutoDelete  bool
-	Ready       int
-	Unacked     int
-	Resting     int   // came back and wait for their next delivery
-	Bytes       int64 // bodies of the ready ones
-	Consumers   int
+	Paused      bool
+	// SpoolPriority is x-spool-priority.
+	SpoolPriority int
+	AutoDelete    bool
+	Ready         int
+	Unacked       int
+	Resting       int   // came back and wait for their next delivery
+	Bytes         int64 // bodies of the ready ones
+	Consumers     int
 	// Policy and OperatorPolicy name those in force; "" is none.
 	Policy, OperatorPolicy string
 	In, Out                uint64 // messages since the start
@@ -70,6 +83,7 @@ func (b *Broker) Status() Status {
 	for _, v := range b.vhosts {
 		v.addTo(&st)
 	}
+	slices.SortFunc(st.VHosts, func(a, b VHostStatus) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(st.Queues, func(a, b QueueStatus) int {
 		if c := strings.Compare(a.VHost, b.VHost); c != 0 {
 			return c
@@ -92,19 +106,23 @@ func (v *VHost) addTo(st *Status) {
 	for h := range v.holdings {
 		st.Held += h.queue.count
 	}
+	own := VHostStatus{Name: v.name, Limits: v.limits, Connections: len(v.conns)}
 	for _, q := range v.queues {
 		st.Consumers += len(q.consumers)
 		if q.isReply() {
 			continue // nobody declared it
 		}
+		own.Queues++
+		own.Ready += q.count
 		st.Queues = append(st.Queues, q.status())
 	}
+	st.VHosts = append(st.VHosts, own)
 }
 
 func (q *queue) status() QueueStatus {
 	st := QueueStatus{
 		VHost: q.v.name, Name: q.name,
-		Durable: q.spec.Durable, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
+		Durable: q.spec.Durable, Paused: q.paused, SpoolPriority: q.args.spoolPriority, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
 		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,8 +29,8 @@ var (
 // vhostsMax bounds the vhosts of a broker.
 const vhostsMax = 1000
 
-// AddVHost makes a vhost, or sets the limits of one that is there. The LSN says
-// when that is on the disk.
+// AddVHost makes a vhost, or sets the limits of one that is there; nothing is
+// written when it is as it shall be. The LSN says when that is on the disk.
 func (b *Broker) AddVHost(name string, limits VHostLimits) (spool.LSN, error) {
 	if name == "" || len(name) > namesMax {
 		return 0, fmt.Errorf("add vhost %q: %w", name, errVHostName)
@@ -42,6 +43,8 @@ func (b *Broker) AddVHost(name string, limits VHostLimits) (spool.LSN, error) {
 			return 0, err
 		}
 		v = b.newVHost(name)
+	} else if v.has(limits) {
+		return 0, nil
 	}
 	lsn, err := b.log.Append(&spool.Batch{Puts: []spool.Put{{
 		Key: definitionKey(kindVHost, name), Value: encodeVHost(name, limits),
@@ -53,6 +56,12 @@ func (b *Broker) AddVHost(name string, limits VHostLimits) (spool.LSN, error) {
 	defer v.mu.Unlock()
 	v.limits, b.vhosts[name] = limits, v
 	return lsn, nil
+}
+
+func (v *VHost) has(limits VHostLimits) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.limits == limits
 }
 
 // DeleteVHost deletes a vhost with everything in it; its connections are ended.
@@ -118,7 +127,11 @@ func (v *VHost) admitLocked(who *Identity, ofUser int) error {
 	if most := v.limits.ConnectionsMax; most > 0 && len(v.conns) >= most {
 		return amqp.Errorf(amqp.NotAllowed, "access to vhost '%s' refused for user '%s': connection limit (%d) is reached", v.name, who.User, most)
 	}
-	if most := v.b.limits.UserConnectionsMax; most > 0 && ofUser >= most {
+	most := v.b.limits.UserConnectionsMax
+	if a, ok := who.Access.(BoundedAccess); ok {
+		most = cmp.Or(a.ConnectionsMax(), most)
+	}
+	if most > 0 && ofUser >= most {
 		return amqp.Errorf(amqp.NotAllowed, "connection refused for user '%s': user connection limit (%d) is reached", who.User, most)
 	}
 	return nil

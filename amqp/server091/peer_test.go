@@ -88,7 +88,7 @@ type limited string
 func (l limited) Allows(a broker.Action, resource string) bool {
 	return a.String() == string(l) || resource == "open"
 }
-func (l limited) EntersVHost(string) bool { return l != "nowhere" }
+func (l limited) Enter(_, _ string) (broker.Access, bool) { return l, l != "nowhere" }
 
 func authenticate(user, password string, _ net.Addr) (string, broker.Access, error) {
 	switch {

@@ -46,8 +46,7 @@ import (
 type Options struct {
 	Broker *broker.Broker
 	// Authenticate checks a login and answers the account's name and what it
-	// may do. An Access that also has EntersVHost(name string) bool is asked
-	// before a connection enters a vhost. The error is for the log only.
+	// may do. The error is for the log only.
 	Authenticate func(user, password string, remote net.Addr) (name string, access broker.Access, err error)
 	Log          *slog.Logger
 	// Now is the time of the running boot, for the stamps of messages.
@@ -62,9 +61,10 @@ type Options struct {
 	ServerProperties amqp.Table    // added to what clients are told, or in its place
 }
 
-// vhostAccess is what an Access may also answer.
-type vhostAccess interface {
-	EntersVHost(name string) bool
+// channelBound is what an Access may also be: one that says how many channels a
+// connection of its user may open; 0 leaves it to Options.
+type channelBound interface {
+	ChannelsMax() int
 }
 
 // Server serves connections. It has no goroutine of its own.

@@ -13,12 +13,14 @@ import (
 type acks struct {
 	mu         sync.Mutex // protects the fields below
 	waiting    spool.Waiting[promise]
-	unanswered int // PUBLISHes of the client that have no PUBACK yet
-	pings      int // PINGRESPs, which promise nothing and do not wait
+	unanswered int  // PUBLISHes of the client that have no PUBACK or PUBREC yet
+	pings      int  // PINGRESPs, which promise nothing and wait for CONNACK alone
+	greeted    bool // CONNACK, the first promise, was given
 }
 
-// promise is a PUBACK, or the reply that it points to.
+// promise is an acknowledgement, or the reply that it points to.
 type promise struct {
+	kind   mqttwire.Type
 	id     uint16
 	reason mqttwire.ReasonCode
 	reply  *reply
@@ -28,11 +30,12 @@ type promise struct {
 // on its way.
 type reply struct {
 	packet   []byte
-	start    *broker.Consumer
+	start    []*broker.Consumer
 	retained []string // filters whose retained messages come next
 }
 
-// Bounds of what may be owed beside PUBACKs, which ReceiveMax bounds.
+// Bounds of what may be owed beside PUBACKs and PUBRECs, which ReceiveMax
+// bounds.
 const (
 	promisesMax = 64
 	pingsMax    = 64
@@ -75,28 +78,33 @@ func (a *acks) ping() {
 func (a *acks) give(log spool.Log, ready []promise) (_ []promise, pings int, moved <-chan struct{}, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	pings, a.pings = a.pings, 0
+	defer func() {
+		if a.greeted { // before anything else comes CONNACK (5.0, section 3.2)
+			pings, a.pings = a.pings, 0
+		}
+	}()
 	if a.waiting.Len() == 0 {
-		return ready, pings, nil, nil
+		return ready, 0, nil, nil
 	}
 	upTo, moved, err := log.Durable()
 	if err != nil {
-		return ready, pings, nil, err
+		return ready, 0, nil, err
 	}
 	for {
 		p, ok := a.waiting.Pop(upTo)
 		if !ok {
 			break
 		}
-		if p.reply == nil {
+		if p.kind == mqttwire.TypePuback || p.kind == mqttwire.TypePubrec {
 			a.unanswered--
 		}
 		ready = append(ready, p)
+		a.greeted = true
 	}
 	if a.waiting.Len() == 0 {
 		moved = nil
 	}
-	return ready, pings, moved, nil
+	return ready, 0, moved, nil
 }
 
 // reply owes a packet that is true when the log is durable up to lsn.

@@ -11,6 +11,7 @@ import (
 
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
+	"leveret/spool"
 )
 
 // conn is one client's connection. Its goroutine is the reader, which starts
@@ -36,11 +37,15 @@ type conn struct {
 	expiryCut bool   // it is less than what the client asked for
 	recorded  uint32 // the expiry in the spool; expiryNever when there is none
 	will      *broker.Publish
-	welcomed  bool // CONNACK was promised
+	willDelay uint32    // seconds
+	welcomed  bool      // CONNACK was promised
+	resumed   spool.LSN // what was found of the session is safe when the log is durable up to it
 	incoming  incoming
 
 	// The reader replaces it, both read it.
 	subs atomic.Pointer[subscriptions]
+
+	sysDue atomic.Bool // the writer is to tell of the $SYS tree
 
 	acks     acks
 	inflight inflight
@@ -174,14 +179,20 @@ func (c *conn) read() error {
 	}
 }
 
-// handle does one packet. PUBLISH and PUBACK are collected; everything else
-// comes after what was collected before it.
+// handle does one packet. PUBLISH and the acknowledgements are collected;
+// everything else comes after what was collected before it.
 func (c *conn) handle(p mqttwire.Packet) error {
 	switch p.Type {
 	case mqttwire.TypePublish:
 		return c.publish(p)
 	case mqttwire.TypePuback:
 		return c.acknowledged(p.Body)
+	case mqttwire.TypePubrec:
+		return c.handed(p.Body)
+	case mqttwire.TypePubrel:
+		return c.released(p.Body)
+	case mqttwire.TypePubcomp:
+		return c.completed(p.Body)
 	}
 	if err := c.flush(); err != nil {
 		return err
@@ -193,8 +204,6 @@ func (c *conn) handle(p mqttwire.Packet) error {
 		return c.unsubscribe(p.Body)
 	case mqttwire.TypePingreq:
 		return c.ping(p.Body)
-	case mqttwire.TypePubrel:
-		return c.released(p.Body)
 	case mqttwire.TypeDisconnect:
 		return c.disconnect(p.Body)
 	}
@@ -208,21 +217,6 @@ func (c *conn) ping(body []byte) error {
 	c.acks.ping()
 	c.poke()
 	return nil
-}
-
-// released answers a PUBREL. We take no QoS 2, so it is of an exchange that the
-// client began with somebody else; PUBCOMP lets it forget that.
-func (c *conn) released(body []byte) error {
-	var rel mqttwire.Ack
-	if err := rel.Decode(mqttwire.TypePubrel, body, c.version); err != nil {
-		return err
-	}
-	packet, err := mqttwire.AppendAck(nil, mqttwire.TypePubcomp, c.version,
-		&mqttwire.Ack{PacketID: rel.PacketID, Reason: mqttwire.PacketIDNotFound})
-	if err != nil {
-		return err
-	}
-	return c.reply(0, &reply{packet: packet})
 }
 
 // disconnect: the client takes its leave. It may change how long its session is

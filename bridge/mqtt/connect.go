@@ -20,7 +20,7 @@ type terms struct {
 	access    broker.Access // nil may do everything
 	keepAlive time.Duration // 0: none
 	capped    bool          // the keep alive is ours, not the client's
-	window    int           // QoS 1 messages in flight to the client
+	window    int           // messages of QoS 1 and 2 in flight to the client
 	sizeMax   int           // of a packet to the client; 0 is no limit
 	texts     bool          // the client wants reason strings
 }
@@ -74,8 +74,6 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 	switch {
 	case m.Props.Has(mqttwire.AuthenticationMethod):
 		return refusal(mqttwire.BadAuthenticationMethod, "enhanced authentication is not supported")
-	case m.Version == mqttwire.V5 && m.Will.QoS > 1:
-		return refusal(mqttwire.QoSNotSupported, "will of QoS 2")
 	case len(m.ClientID) > clientIDMax:
 		return refusal(mqttwire.ClientIDNotValid, "client identifier of %d bytes, at most %d are taken", len(m.ClientID), clientIDMax)
 	}
@@ -120,7 +118,13 @@ func (c *conn) welcome(present bool, lsn spool.LSN) error {
 	if err != nil {
 		return err
 	}
-	r := &reply{packet: packet, start: c.session.consumer}
+	r := &reply{packet: packet}
+	if c.session.consumer != nil {
+		r.start = append(r.start, c.session.consumer)
+	}
+	if err := c.resumeShares(r); err != nil {
+		return err
+	}
 	c.source.patience = c.keepAlive + c.keepAlive/2
 	if c.source.patience == 0 {
 		_ = c.socket.SetReadDeadline(time.Time{}) // it was that of CONNECT
@@ -128,7 +132,10 @@ func (c *conn) welcome(present bool, lsn spool.LSN) error {
 	c.door.counts.connected.Add(1)
 	c.log.Info("mqtt client connected", "user", c.user, "peer", c.socket.RemoteAddr().String(), "version", c.version.String(), "session_present", present)
 	c.welcomed = true
-	return c.reply(lsn, r)
+	if err := c.reply(lsn, r); err != nil {
+		return err
+	}
+	return c.promiseOwed(0)
 }
 
 func (c *conn) connack(present bool) ([]byte, error) {
@@ -148,10 +155,8 @@ func (c *conn) connack(present bool) ([]byte, error) {
 // offer says in CONNACK what we do and do not.
 func (c *conn) offer(w *mqttwire.PropertyWriter) {
 	w.Number(mqttwire.ReceiveMaximum, uint32(c.door.ReceiveMax))
-	w.Number(mqttwire.MaximumQoS, 1)
 	w.Number(mqttwire.MaximumPacketSize, uint32(c.door.PacketBytesMax))
 	w.Number(mqttwire.TopicAliasMaximum, topicAliasMax)
-	w.Number(mqttwire.SharedSubscriptionsOffer, 0)
 	if c.expiryCut {
 		w.Number(mqttwire.SessionExpiry, c.expiry)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
 )
 
@@ -35,7 +36,7 @@ func TestConnect(t *testing.T) {
 		{"enhanced authentication", mqttwire.V5, "c", []func(*mqttwire.Connect){func(m *mqttwire.Connect) {
 			m.Props = props(func(w *mqttwire.PropertyWriter) { w.Text(mqttwire.AuthenticationMethod, "SCRAM") })
 		}}, []string{"CONNACK bad authentication method", "closed"}},
-		{"will of QoS 2", mqttwire.V5, "c", []func(*mqttwire.Connect){willTo("w", "", false), func(m *mqttwire.Connect) { m.Will.QoS = 2 }}, []string{"CONNACK QoS not supported", "closed"}},
+		{"will of QoS 2", mqttwire.V5, "c", []func(*mqttwire.Connect){willTo("w", "", false), func(m *mqttwire.Connect) { m.Will.QoS = 2 }}, []string{"CONNACK success"}},
 		{"will of QoS 2", mqttwire.V311, "c", []func(*mqttwire.Connect){willTo("w", "", false), func(m *mqttwire.Connect) { m.Will.QoS = 2 }}, []string{"CONNACK success"}},
 		{"will to the server's topics", mqttwire.V5, "c", []func(*mqttwire.Connect){willTo("$SYS/x", "", false)}, []string{"CONNACK not authorized", "closed"}},
 		{"will to a share", mqttwire.V5, "c", []func(*mqttwire.Connect){willTo("$share/g/x", "", false)}, []string{"CONNACK topic name invalid", "closed"}},
@@ -63,8 +64,8 @@ func TestConnackSaysWhatWeDo(t *testing.T) {
 			t.Fatal(packet, err)
 		}
 		for id, want := range map[mqttwire.PropertyID]uint32{
-			mqttwire.ReceiveMaximum: 100, mqttwire.MaximumQoS: 1, mqttwire.MaximumPacketSize: 1 << 20,
-			mqttwire.TopicAliasMaximum: topicAliasMax, mqttwire.SharedSubscriptionsOffer: 0,
+			mqttwire.ReceiveMaximum: 100, mqttwire.MaximumPacketSize: 1 << 20,
+			mqttwire.TopicAliasMaximum: topicAliasMax,
 		} {
 			if got, ok := m.Props.Uint32(id); !ok || got != want {
 				t.Errorf("%s = %d, %v, want %d", id, got, ok, want)
@@ -79,6 +80,19 @@ func TestAnonymousByRule(t *testing.T) {
 		s.connect(mqttwire.V5, "c").expect("CONNACK not authorized", "closed")
 		s.connect(mqttwire.V311, "c").expect("CONNACK not authorized", "closed")
 		s.joined(mqttwire.V311, "c", login("u", "right"))
+	})
+}
+
+// stranger is a user whom no vhost lets in.
+type stranger struct{}
+
+func (stranger) Allows(broker.Action, string) bool             { return true }
+func (stranger) Enter(_, _ string) (in broker.Access, ok bool) { return nil, false }
+
+func TestUserOfAnotherVHostIsRefused(t *testing.T) {
+	let := func(user, _ string, _ bool, _ net.Addr) (string, broker.Access, error) { return user, stranger{}, nil }
+	onStage(t, func(o *Options) { o.Authenticate = let }, func(s *stage) {
+		s.connect(mqttwire.V5, "c", login("u", "p")).expect("CONNACK not authorized", "closed")
 	})
 }
 

@@ -4,43 +4,93 @@ import (
 	"leveret/amqp"
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
+	"leveret/spool"
 )
 
-// deliver sends what the core gave. QoS 1 messages that find the client's
-// window closed are held, in their order; QoS 0 passes them (5.0, section 4.9).
-func (w *writer) deliver() error {
+// heldDelivery waits for room in the client's window, or, if it is of QoS 2,
+// for the log to be durable up to safe.
+type heldDelivery struct {
+	broker.Delivery
+	safe    spool.LSN
+	blocked bool // another message had its packet identifier: that one's end must be safe first
+}
+
+// deliver sends what the core gave. Messages of QoS 1 and 2 that cannot go yet
+// are held, in their order; QoS 0 passes them (5.0, section 4.9). moved is
+// closed when the log may let the first of them go.
+func (w *writer) deliver() (moved <-chan struct{}, err error) {
+	if len(w.held)+len(w.deliveries) == 0 {
+		return nil, nil
+	}
+	safe, moved, err := w.watermark()
+	if err != nil {
+		return nil, err
+	}
 	for len(w.held) > 0 {
-		if open, err := w.attempt(&w.held[0]); err != nil || !open {
-			if err != nil {
-				return err
-			}
+		h := &w.held[0]
+		if h.blocked && !w.inflight.uses(exactID(&h.Delivery)) {
+			h.safe, h.blocked = safe, false
+		}
+		open, err := w.attempt(&h.Delivery, h.safe)
+		if err != nil {
+			return nil, err
+		}
+		if !open {
+			h.blocked = h.blocked || w.blocked
 			break
 		}
-		w.held[0] = broker.Delivery{}
+		w.held[0] = heldDelivery{}
 		w.held = w.held[1:]
 	}
 	for i := range w.deliveries {
 		d := &w.deliveries[i]
 		if d.Msg == nil {
-			return refusal(mqttwire.AdministrativeAction, "the session was deleted")
+			return nil, refusal(mqttwire.AdministrativeAction, "the session was deleted")
 		}
-		open, err := w.attempt(d)
+		open, err := w.attempt(d, safe)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !open { // never more than the consumer's prefetch
-			w.held = append(w.held, *d)
+			w.held = append(w.held, heldDelivery{*d, safe, w.blocked})
 		}
 	}
-	return nil
+	if len(w.held) == 0 || w.held[0].safe <= w.durable {
+		moved = nil
+	}
+	return moved, nil
+}
+
+// watermark sees how far the log is durable, and how far it must be for what is
+// delivered now to be safe: a message of QoS 2 that a power cut could take back
+// must not have been seen by a client that keeps its session, since the next one
+// in its place would have its packet identifier.
+func (w *writer) watermark() (safe spool.LSN, moved <-chan struct{}, err error) {
+	if !w.session.durable {
+		return 0, nil, nil
+	}
+	log := w.door.Broker.Log()
+	if w.durable, moved, err = log.Durable(); err != nil {
+		return 0, nil, err
+	}
+	safe, err = log.Append(&w.door.nothing)
+	return safe, moved, err
 }
 
 // attempt sends one delivery, or drops it when it is not for this client. open
-// is false when it must wait for room in the client's window.
-func (w *writer) attempt(d *broker.Delivery) (open bool, err error) {
+// is false when it must wait.
+func (w *writer) attempt(d *broker.Delivery, safe spool.LSN) (open bool, err error) {
+	w.blocked = false
 	a := w.addresses.find(w.subs.Load(), d.Msg.Key)
 	g := &a.others
-	if a.own.subscriptions < g.subscriptions && publishedBy(d.Msg.Props, w.client) {
+	switch {
+	case d.Consumer != w.session.consumer:
+		var member bool
+		if g, member = w.sharedGrant(d.Consumer.Tag, a.topic); !member {
+			w.settled = append(w.settled, broker.Settlement{Tag: d.Tag, Outcome: broker.Returned})
+			return true, nil
+		}
+	case a.own.subscriptions < g.subscriptions && publishedBy(d.Msg.Props, w.client):
 		g = &a.own
 	}
 	switch {
@@ -53,26 +103,54 @@ func (w *writer) attempt(d *broker.Delivery) (open bool, err error) {
 		w.drop(d)
 		return true, nil
 	}
-	out := outgoing{msg: d.Msg, topic: a.topic, qos: qosOf(d.Msg, g), ids: g.ids}
+	out := outgoing{msg: d.Msg, topic: a.topic, qos: min(qosOf(d.Msg), g.qos), ids: g.ids}
 	out.retain = g.retainAsPublished && wasRetained(d.Msg.Props)
 	if out.qos == 0 {
 		w.drop(d) // settled before it is written, see flush
 		_, err := w.append(&out)
 		return true, err
 	}
-	if len(w.held) > 0 && d != &w.held[0] {
+	if len(w.held) > 0 && d != &w.held[0].Delivery {
 		return false, nil // not before those that came first
 	}
-	if out.id, open = w.inflight.take(slot(d.Tag)); !open {
+	if open = w.number(&out, d, safe); !open {
 		return false, nil
 	}
 	out.dup = d.Redelivered
 	sent, err := w.append(&out)
 	if !sent {
-		w.inflight.free(out.id)
+		w.inflight.release(out.id)
 		w.drop(d)
 	}
 	return true, err
+}
+
+// sharedGrant is what a shared subscription grants to a topic. Not member means
+// that the client has left the group: the message is for another.
+func (w *writer) sharedGrant(filter, topic string) (g *grant, member bool) {
+	s := w.subs.Load().find(filter)
+	if s == nil {
+		return nil, false
+	}
+	g = &grant{}
+	if _, plain, _ := mqttwire.SplitShare(filter); mqttwire.MatchFilter(plain, topic) {
+		g.add(s)
+	}
+	return g, true
+}
+
+// number gives a delivery of QoS 1 or 2 its packet identifier, if it may go.
+func (w *writer) number(o *outgoing, d *broker.Delivery, safe spool.LSN) (ok bool) {
+	if o.qos == 1 {
+		o.id, ok = w.inflight.take(slot(d.Tag))
+		return ok
+	}
+	o.id = exactID(d)
+	if safe > w.durable {
+		return false
+	}
+	ok, w.blocked = w.inflight.takeExact(o.id, slot(d.Tag))
+	return ok
 }
 
 // drop settles a delivery that the client will not acknowledge.
@@ -80,12 +158,18 @@ func (w *writer) drop(d *broker.Delivery) {
 	w.settled = append(w.settled, broker.Settlement{Tag: d.Tag})
 }
 
-// qosOf is the lower of what the publisher chose and what was granted.
-func qosOf(m *amqp.Message, g *grant) byte {
-	if m.Persistent() {
-		return g.qos
+// qosOf is what the publisher chose. AMQP knows no more than QoS 1.
+func qosOf(m *amqp.Message) byte {
+	if !m.Persistent() {
+		return 0
 	}
-	return 0
+	if m.Props.Has(amqp.HasHeaders) {
+		v, _ := m.Props.Header(headerQoS)
+		if n, ok := amqp.Int(v); ok && n == 2 {
+			return 2
+		}
+	}
+	return 1
 }
 
 // outgoing is a message on its way to the client.

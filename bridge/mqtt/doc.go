@@ -5,9 +5,8 @@
 // durable queue took it, a SUBACK of a session that is kept says that the
 // subscription is, and a CONNACK says so of the session. All of them wait in
 // one FIFO for each connection (see acks) until the log is durable up to them;
-// nothing overtakes. QoS 0 promises nothing. QoS 2 is not spoken: MQTT 5
-// clients are told so in CONNACK, and who publishes with it all the same is cut
-// off; subscriptions are granted QoS 1 at most.
+// nothing overtakes. QoS 0 promises nothing. QoS 2 is exactly once also over
+// power cuts, in both directions, for sessions that are kept (see exact.go).
 //
 // A session is a queue named mqtt.<client id>. One that ends with its
 // connection has an exclusive queue, made at its first subscription; any other
@@ -24,8 +23,8 @@
 // dollar sign, no local), is decided when it leaves; the answers for the last
 // topics are kept.
 //
-// Goroutines: one accepts on each listener, one ends sessions whose time is
-// over, and each connection has two. Its reader owns what the protocol knows of
+// Goroutines: one accepts on each listener, one ends sessions and sends wills
+// whose time has come, one tells of the $SYS tree, and each connection has two. Its reader owns what the protocol knows of
 // the client, turns everything that one read of the socket brought into one
 // Publish and one Settle, and ends the connection. Its writer owns the socket's
 // outgoing side, the deliveries and the retained messages, and writes once for
@@ -37,6 +36,6 @@
 // after that MQTT 5 publishers get Quota Exceeded, and the others wait. The
 // keep alive is watched only while we read.
 //
-// What it does not do: QoS 2, shared subscriptions, enhanced authentication,
-// outgoing topic aliases, delayed wills (a will goes out at once).
+// What it does not do: enhanced authentication,
+// outgoing topic aliases.
 package mqtt

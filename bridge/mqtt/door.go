@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
+	"leveret/spool"
 )
 
 // Door accepts MQTT clients.
@@ -17,7 +19,8 @@ type Door struct {
 	Options
 	counts   counters
 	constant constantProperties
-	buffers  sync.Pool // *[]byte, what writers put their packets in
+	buffers  sync.Pool   // *[]byte, what writers put their packets in
+	nothing  spool.Batch // never filled: asks the log for its newest LSN
 
 	mu     sync.Mutex         // protects the fields below
 	conns  map[*conn]struct{} // all that are open
@@ -27,8 +30,17 @@ type Door struct {
 	clients    map[string]*conn
 	connecting int // conns that have not sent CONNECT yet
 
-	keeper *broker.Conn // for what belongs to no connection: sessions that are away
-	away   expiries
+	shares   map[string]int     // subscribed sessions by the queue of a shared subscription
+	watchers map[*conn]struct{} // of the $SYS tree
+
+	watched chan struct{} // 1 slot: there is a watcher
+	started time.Time
+	sys     atomic.Pointer[sysRound]
+
+	keeper  *broker.Conn    // for what belongs to no connection: sessions that are away
+	keeping *broker.Session // of keeper
+	away    expiries        // when sessions end
+	wills   expiries        // when wills are sent
 }
 
 // New makes a door; Run opens it.
@@ -38,8 +50,14 @@ func New(o Options) *Door {
 		constant: newConstantProperties(),
 		conns:    make(map[*conn]struct{}),
 		clients:  make(map[string]*conn),
+		shares:   make(map[string]int),
+		watchers: make(map[*conn]struct{}),
+		watched:  make(chan struct{}, 1),
+		started:  time.Now(),
 		away:     newExpiries(),
+		wills:    newExpiries(),
 	}
+	d.wills.changed = d.away.changed // one goroutine looks at both
 	d.buffers.New = func() any { return new([]byte) }
 	return d
 }
@@ -54,11 +72,13 @@ func (d *Door) Run(ctx context.Context) error {
 		return fmt.Errorf("mqtt: connect to the broker: %w", err)
 	}
 	defer keeper.Close()
-	d.keeper = keeper
+	d.keeper, d.keeping = keeper, keeper.Open()
 	d.findSessions(time.Now())
+	d.findWills(time.Now())
 
 	var parts, served sync.WaitGroup
 	parts.Go(func() { d.expire(ctx) })
+	parts.Go(func() { d.tellSys(ctx) })
 	for _, l := range d.Listeners {
 		parts.Go(func() { stop(d.accept(ctx, l, &served)) })
 	}
@@ -162,6 +182,7 @@ func (d *Door) forget(c *conn) {
 	defer d.mu.Unlock()
 	d.knownLocked(c)
 	delete(d.conns, c)
+	delete(d.watchers, c)
 }
 
 func (d *Door) closeAll() {

@@ -39,15 +39,15 @@ func (e *expiries) over(now time.Time) (clients []string, next time.Time) {
 		case !at.After(now):
 			clients = append(clients, client)
 			delete(e.due, client)
-		case next.IsZero() || at.Before(next):
-			next = at
+		default:
+			next = earlier(next, at)
 		}
 	}
 	return clients, next
 }
 
-// expire ends sessions when their time is over. It has a timer only while a
-// client is away whose session will end.
+// expire sends wills and ends sessions when their time has come. It has a timer
+// only while there is one to wait for.
 func (d *Door) expire(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -58,7 +58,7 @@ func (d *Door) expire(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if next := d.endSessions(time.Now()); next.IsZero() {
+		if next := earlier(d.sendWills(time.Now()), d.endSessions(time.Now())); next.IsZero() {
 			timer.Stop()
 		} else {
 			timer.Reset(time.Until(next))
@@ -73,7 +73,7 @@ func (d *Door) endSessions(now time.Time) (next time.Time) {
 	defer d.mu.Unlock()
 	clients, next := d.away.over(now)
 	for _, client := range clients {
-		if _, _, err := d.keeper.DeleteQueue(queuePrefix+client, false, false); err != nil {
+		if _, err := d.endSessionLocked(client); err != nil {
 			d.Log.Error("mqtt session cannot be ended", "client", client, "err", err)
 			continue
 		}
@@ -135,7 +135,7 @@ func (d *Door) findSessions(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, q := range d.Broker.Status().Queues {
-		client, ok := strings.CutPrefix(q.Name, queuePrefix)
+		client, ok := clientOf(q.Name)
 		if !ok || q.VHost != d.VHost || !q.Durable || q.Exclusive {
 			continue
 		}
@@ -148,6 +148,25 @@ func (d *Door) findSessions(now time.Time) {
 			if seconds, ok := expiryOf(b); ok {
 				d.away.add(client, seconds, now)
 			}
+		}
+		for _, s := range d.subscriptionsOf(bindings) {
+			if s.share != "" {
+				d.shares[s.share]++
+			}
+		}
+	}
+	d.forgetSharesLocked()
+}
+
+// forgetSharesLocked deletes the queues of groups that had only members whose
+// sessions ended with the power.
+func (d *Door) forgetSharesLocked() {
+	for _, q := range d.Broker.Status().Queues {
+		if q.VHost != d.VHost || !strings.HasPrefix(q.Name, sharePrefix) || d.shares[q.Name] > 0 {
+			continue
+		}
+		if _, _, err := d.keeper.DeleteQueue(q.Name, false, false); err != nil {
+			d.Log.Error("mqtt shared subscription cannot be ended", "queue", q.Name, "err", err)
 		}
 	}
 }

@@ -93,6 +93,14 @@ type readOnly struct{}
 
 func (readOnly) Allows(a broker.Action, _ string) bool { return a == broker.Read }
 
+// gardener may do anything with topics below garden.
+type gardener struct{}
+
+func (gardener) Allows(broker.Action, string) bool { return true }
+func (gardener) AllowsTopic(_ broker.Action, _, key string) bool {
+	return strings.HasPrefix(key, "garden.")
+}
+
 type blind struct{}
 
 func (blind) Allows(a broker.Action, _ string) bool { return a == broker.Write }
@@ -103,6 +111,8 @@ func authenticate(user, password string, anonymous bool, _ net.Addr) (string, br
 		return "anonymous", nil, nil
 	case user == "reader":
 		return user, readOnly{}, nil
+	case user == "gardener":
+		return user, gardener{}, nil
 	case user == "writer":
 		return user, blind{}, nil
 	case user == "bomb":
@@ -341,6 +351,14 @@ func (c *client) puback(ids ...uint16) {
 	}
 }
 
+// answer sends acknowledgements of one kind.
+func (c *client) answer(kind mqttwire.Type, ids ...uint16) {
+	c.s.t.Helper()
+	for _, id := range ids {
+		c.must(mqttwire.AppendAck(nil, kind, c.version, &mqttwire.Ack{PacketID: id}))
+	}
+}
+
 // describe says what a packet from the door is, in one line.
 func describe(p mqttwire.Packet, v mqttwire.Version) string {
 	var err error
@@ -356,7 +374,7 @@ func describe(p mqttwire.Packet, v mqttwire.Version) string {
 		s += describeProps(m.Props, mqttwire.AssignedClientID, mqttwire.ServerKeepAlive, mqttwire.SessionExpiry)
 	case mqttwire.TypePublish:
 		s, err = describePublish(p, v)
-	case mqttwire.TypePuback, mqttwire.TypePubcomp:
+	case mqttwire.TypePuback, mqttwire.TypePubrec, mqttwire.TypePubrel, mqttwire.TypePubcomp:
 		var m mqttwire.Ack
 		err = m.Decode(p.Type, p.Body, v)
 		s = fmt.Sprintf("%s %d", p.Type, m.PacketID)

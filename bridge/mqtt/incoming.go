@@ -9,15 +9,19 @@ import (
 	"leveret/bridge/mqttwire"
 )
 
-// incoming is the PUBLISHes of one read of the socket, and what is remembered
-// of the topics they name. It is the reader's.
+// incoming is the PUBLISHes and acknowledgements of one read of the socket, and
+// what is remembered of the topics they name. It is the reader's.
 type incoming struct {
 	batch   []received
 	out     []broker.Publish
-	settled []broker.Settlement // PUBACKs of the same read
+	settled []broker.Settlement
+	marks   []broker.Mark
+	owed    []promise           // true when settled and marks are safe
+	done    []uint16            // packet identifiers of QoS 2 that PUBCOMP was for
+	taken   map[uint16]struct{} // QoS 2: between PUBLISH and PUBREL; nil until there is one
 
 	topics  map[string]*topic
-	aliases [topicAliasMax]*topic
+	aliases []*topic // topicAliasMax, when the client sets one
 }
 
 // received is a PUBLISH. Payload and properties are views into the reader's
@@ -25,16 +29,10 @@ type incoming struct {
 type received struct {
 	topic   *topic
 	id      uint16 // 0 with QoS 0
+	qos     byte
 	retain  bool
 	props   mqttwire.Properties
 	payload []byte
-}
-
-func (r *received) qos() byte {
-	if r.id != 0 {
-		return 1
-	}
-	return 0
 }
 
 // topic is a topic name that was checked, with its routing key.
@@ -88,6 +86,9 @@ func (in *incoming) resolve(p *mqttwire.Publish, subs *subscriptions) (*topic, e
 	if alias > topicAliasMax {
 		return nil, refusal(mqttwire.TopicAliasInvalid, "topic alias %d, at most %d was offered", alias, topicAliasMax)
 	}
+	if in.aliases == nil {
+		in.aliases = make([]*topic, topicAliasMax)
+	}
 	at := &in.aliases[alias-1]
 	if len(p.Topic) == 0 {
 		if *at == nil {
@@ -127,7 +128,11 @@ func (c *conn) messages() []broker.Publish {
 			m.Body = slab[start:len(slab):len(slab)]
 		}
 		m.Exchange, m.Key, m.Props = c.door.Exchange, r.topic.key, c.properties(r)
-		in.out = append(in.out, broker.Publish{Msg: m, Retain: r.retain})
+		p := broker.Publish{Msg: m, Retain: r.retain}
+		if r.qos == 2 && c.session.durable {
+			p.Mark = c.mark(markTaken, r.id, false)
+		}
+		in.out = append(in.out, p)
 	}
 	return in.out
 }
@@ -139,13 +144,21 @@ func (c *conn) properties(r *received) amqp.Properties {
 		from = c.client
 	}
 	if from == "" && bare(r.props) {
-		return c.door.constant.of(r.qos(), r.retain)
+		return c.door.constant.of(r.qos, r.retain)
 	}
-	return propertiesOf(r.props, r.qos(), r.retain, from)
+	return propertiesOf(r.props, r.qos, r.retain, from)
 }
 
-// done forgets the batch.
-func (in *incoming) done() {
+// take notes a packet identifier of QoS 2.
+func (in *incoming) take(id uint16) {
+	if in.taken == nil {
+		in.taken = make(map[uint16]struct{})
+	}
+	in.taken[id] = struct{}{}
+}
+
+// clear forgets the batch.
+func (in *incoming) clear() {
 	if cap(in.batch) > batchKeep && len(in.batch) <= batchKeep {
 		in.batch, in.out = nil, nil
 		return

@@ -24,6 +24,8 @@ type Options struct {
 	// Listeners are closed by Run. Their connections may be TLS or WebSocket.
 	Listeners []net.Listener
 	Log       *slog.Logger
+	// Version is what $SYS/broker/version says.
+	Version string
 	// Now is the boot's monotonic clock; messages are stamped with it.
 	Now func() amqp.Instant
 
@@ -41,8 +43,13 @@ type Options struct {
 	SessionExpiryMax time.Duration
 
 	PacketBytesMax   int // of one packet, 1 MiB
-	ReceiveMax       int // QoS 1 messages in flight in each direction, 100
+	ReceiveMax       int // messages of QoS 1 and 2 in flight in each direction, 100, at most 16,383
 	SubscriptionsMax int // of one session, 1,000
+	// KeepQoS0 lets messages of QoS 0 wait for a client that is away and keeps
+	// its session; they are in memory, within its bounds, and a restart drops
+	// them. Otherwise they are for those who are connected. It counts when a
+	// session begins.
+	KeepQoS0 bool
 	// QueuedMax bounds what waits for a client whose session ends with its
 	// connection, 10,000 messages; beyond it the oldest are dropped. Sessions
 	// that are kept lose nothing.
@@ -61,7 +68,7 @@ func (o Options) orDefaults() Options {
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
 	o.PacketBytesMax = cmp.Or(o.PacketBytesMax, 1<<20)
 	o.KeepAliveMax = min(o.KeepAliveMax, (1<<16-1)*time.Second)
-	o.ReceiveMax = min(cmp.Or(o.ReceiveMax, 100), 1<<16-1)
+	o.ReceiveMax = min(cmp.Or(o.ReceiveMax, 100), receiveMaxMost)
 	o.SubscriptionsMax = cmp.Or(o.SubscriptionsMax, 1000)
 	o.QueuedMax = cmp.Or(o.QueuedMax, 10_000)
 	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 10_000)

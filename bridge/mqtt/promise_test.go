@@ -205,3 +205,16 @@ func TestRepliesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// CONNACK is the first packet from us, whatever the client asks meanwhile.
+func TestPingresponseComesAfterConnack(t *testing.T) {
+	onManual(t, nil, func(s *stage) {
+		c := s.connect(mqttwire.V311, "c", keep)
+		c.send([]byte{0xC0, 0})
+		c.expect()
+		s.log.Commit()
+		c.expect("CONNACK success", "PINGRESP")
+		c.send([]byte{0xC0, 0})
+		c.expect("PINGRESP")
+	})
+}

@@ -16,6 +16,7 @@ import (
 // such a one travels in headerUserProperties alone.
 const (
 	headerRetain         = "x-mqtt-retain"          // bool; only while the flag is set
+	headerQoS            = "x-mqtt-qos"             // int; only 2, the others are delivery modes
 	headerPublisher      = "x-mqtt-client"          // client id; only where no-local asks for it
 	headerPayloadFormat  = "x-mqtt-payload-format"  // int
 	headerUserProperties = "x-mqtt-user-properties" // array of names and values, when the headers cannot hold them all
@@ -59,7 +60,7 @@ func bare(p mqttwire.Properties) bool {
 
 // constantProperties are the lists of messages that have nothing but flags: by
 // QoS, and whether retained.
-type constantProperties [2][2]amqp.Properties
+type constantProperties [3][2]amqp.Properties
 
 func newConstantProperties() (c constantProperties) {
 	for qos := range c {
@@ -85,9 +86,12 @@ func (c *constantProperties) of(qos byte, retain bool) amqp.Properties {
 //	message expiry        expiration
 //	payload format        headerPayloadFormat
 //	user properties       headers, and headerUserProperties if they are not exact
-//	QoS 0, 1              delivery-mode 1, 2
+//	QoS 0, 1, 2           delivery-mode 1, 2, 2 with headerQoS
 func propertiesOf(from mqttwire.Properties, qos byte, retain bool, publisher string) amqp.Properties {
-	to := amqp.PropertyList{DeliveryMode: 1 + qos}
+	to := amqp.PropertyList{DeliveryMode: 1 + min(qos, 1)}
+	if qos == 2 {
+		to.Headers = append(to.Headers, amqp.Field{Key: headerQoS, Value: int32(qos)})
+	}
 	if retain {
 		to.Headers = append(to.Headers, amqp.Field{Key: headerRetain, Value: true})
 	}

@@ -16,21 +16,23 @@ func (c *conn) publish(packet mqttwire.Packet) error {
 	if err := p.Decode(packet.Flags, packet.Body, c.version); err != nil {
 		return err
 	}
-	if p.QoS > 1 {
-		return refusal(mqttwire.QoSNotSupported, "PUBLISH of QoS 2, at most 1 is taken")
-	}
 	t, err := c.incoming.resolve(&p, c.subs.Load())
 	if err != nil {
 		return err
 	}
-	if p.QoS == 1 {
+	if p.QoS > 0 {
 		if err := c.admit(); err != nil {
+			return err
+		}
+	}
+	if p.QoS == 2 {
+		if fresh, err := c.begin(p.PacketID); err != nil || !fresh {
 			return err
 		}
 	}
 	c.door.counts.received[p.QoS].Add(1)
 	c.incoming.batch = append(c.incoming.batch, received{
-		topic: t, id: p.PacketID, retain: p.Retain, props: p.Props, payload: p.Payload,
+		topic: t, id: p.PacketID, qos: p.QoS, retain: p.Retain, props: p.Props, payload: p.Payload,
 	})
 	if reason := c.acceptable(t, p.Props); reason.Failed() {
 		return c.refuseLast(reason)
@@ -105,23 +107,37 @@ func (c *conn) acknowledged(body []byte) error {
 // flush hands what was collected to the core.
 func (c *conn) flush() error {
 	in := &c.incoming
-	if len(in.settled) > 0 {
-		err := c.session.Settle(in.settled)
-		in.settled = in.settled[:0]
-		c.poke() // the window has room
-		if err != nil {
-			return err
-		}
+	if err := c.settle(); err != nil {
+		return err
 	}
 	if len(in.batch) == 0 {
 		return nil
 	}
-	defer in.done()
+	defer in.clear()
 	waiting, err := c.slowDown()
 	if err != nil {
 		return err
 	}
 	return c.hand(in.batch, c.messages(), waiting)
+}
+
+// settle hands the collected acknowledgements to the core. Answers to them come
+// when the change is safe.
+func (c *conn) settle() error {
+	in := &c.incoming
+	if len(in.settled)+len(in.marks)+len(in.owed)+len(in.done) == 0 {
+		return nil
+	}
+	lsn, err := c.session.SettleMarking(in.settled, in.marks)
+	in.settled, in.marks = in.settled[:0], in.marks[:0]
+	if err != nil {
+		return err
+	}
+	for _, id := range in.done {
+		c.inflight.complete(id)
+	}
+	in.done = in.done[:0]
+	return c.promiseOwed(lsn) // and the window has room
 }
 
 // hand publishes a batch, and answers or refuses each of its messages. waiting
@@ -156,7 +172,8 @@ func (c *conn) hand(batch []received, ps []broker.Publish, waiting time.Time) er
 	return nil
 }
 
-// answer promises a PUBACK for each message of QoS 1.
+// answer promises a PUBACK for each message of QoS 1 and a PUBREC for those of
+// QoS 2.
 func (c *conn) answer(batch []received, ps []broker.Publish) {
 	c.acks.mu.Lock()
 	promised := false
@@ -166,10 +183,16 @@ func (c *conn) answer(batch []received, ps []broker.Publish) {
 		}
 		promised = true
 		reason := mqttwire.Success
-		if c.version == mqttwire.V5 && !ps[i].Routed && !ps[i].Retain {
+		switch {
+		case c.version != mqttwire.V5:
+		case ps[i].Refused:
+			c.door.counts.rejected.Add(1)
+			delete(c.incoming.taken, batch[i].id) // a failure ends the exchange
+			reason = mqttwire.QuotaExceeded
+		case !ps[i].Routed && !ps[i].Retain:
 			reason = mqttwire.NoMatchingSubscribers
 		}
-		c.acks.waiting.Push(ps[i].LSN, promise{id: batch[i].id, reason: reason})
+		c.acks.waiting.Push(ps[i].LSN, promise{kind: batch[i].answer(), id: batch[i].id, reason: reason})
 	}
 	c.acks.mu.Unlock()
 	if promised {
@@ -177,7 +200,15 @@ func (c *conn) answer(batch []received, ps []broker.Publish) {
 	}
 }
 
-// reject refuses one message. Only a PUBACK of MQTT 5 can say so; before that
+// answer is the packet that takes a message over.
+func (r *received) answer() mqttwire.Type {
+	if r.qos == 2 {
+		return mqttwire.TypePubrec
+	}
+	return mqttwire.TypePuback
+}
+
+// reject refuses one message. Only the answers of MQTT 5 can say so; before that
 // the one honest answer to a message that is not taken is to end the connection
 // (3.1.1, section 3.3.5). QoS 0 has no answer and is dropped.
 func (c *conn) reject(r *received, reason mqttwire.ReasonCode) error {
@@ -187,7 +218,10 @@ func (c *conn) reject(r *received, reason mqttwire.ReasonCode) error {
 	case c.version != mqttwire.V5:
 		return refusal(reason, "message with routing key %q was refused", r.topic.key)
 	default:
-		c.acks.push(0, promise{id: r.id, reason: reason})
+		if r.qos == 2 { // a failed PUBREC ends the exchange (section 4.3.3)
+			delete(c.incoming.taken, r.id)
+		}
+		c.acks.push(0, promise{kind: r.answer(), id: r.id, reason: reason})
 		c.poke()
 	}
 	return nil

@@ -85,17 +85,19 @@ func (w *writer) sendValue(m *amqp.Message) (open bool, err error) {
 	if s.id != 0 {
 		out.ids = []uint32{s.id}
 	}
-	if m.Persistent() {
-		out.qos = s.qos
+	open = true
+	switch out.qos = min(qosOf(m), s.qos); out.qos {
+	case 1:
+		out.id, open = w.inflight.take(slotRetained)
+	case 2:
+		out.id, open = w.inflight.takeStore()
 	}
-	if out.qos > 0 {
-		if out.id, open = w.inflight.take(slotRetained); !open {
-			return false, nil
-		}
+	if !open {
+		return false, nil
 	}
 	sent, err := w.append(&out)
 	if !sent && out.id != 0 {
-		w.inflight.free(out.id)
+		w.inflight.release(out.id)
 	}
 	return true, err
 }

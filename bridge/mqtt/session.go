@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"leveret/amqp"
@@ -36,13 +37,32 @@ type sessionAccess struct {
 }
 
 func (a *sessionAccess) Allows(action broker.Action, resource string) bool {
-	return resource == a.queue && resource != a.exchange || a.user.Allows(action, resource)
+	if resource != a.exchange && (resource == a.queue || action == broker.Read && strings.HasPrefix(resource, sharePrefix)) {
+		return true // who may be in a group was asked when it subscribed
+	}
+	return a.user.Allows(action, resource)
+}
+
+// AllowsTopic asks the user's rights to topics, if they go that far.
+func (a *sessionAccess) AllowsTopic(action broker.Action, exchange, key string) bool {
+	topics, limited := a.user.(broker.TopicAccess)
+	return !limited || topics.AllowsTopic(action, exchange, key)
+}
+
+// allows asks the user's rights for what the door's own connection does on a
+// client's behalf.
+func (c *conn) allows(action broker.Action, key string) bool {
+	if c.access == nil {
+		return true
+	}
+	rights := sessionAccess{user: c.access}
+	return c.access.Allows(action, c.door.Exchange) && rights.AllowsTopic(action, c.door.Exchange, key)
 }
 
 // open makes the client's session or takes the old one up. The LSN covers what
 // CONNACK says of it.
 func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error) {
-	c.session.queue = queuePrefix + c.client
+	c.session.queue = sessionQueue(c.client)
 	if err := c.join(); err != nil {
 		return false, 0, err
 	}
@@ -52,9 +72,16 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 		return false, 0, err
 	}
 	present = err == nil
+	if !present || !m.CleanStart {
+		c.door.cancelWill(c.client)
+	}
 	if present && m.CleanStart {
 		present = false
-		if _, lsn, err = c.core.DeleteQueue(c.session.queue, false, false); err != nil {
+		// The session ends, and that its will is for, too.
+		if err := c.door.publishWill(c.client); err != nil {
+			c.door.lostWill(c.client, err)
+		}
+		if lsn, err = c.door.endSession(c.client); err != nil {
 			return false, 0, err
 		}
 	}
@@ -66,6 +93,9 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 	c.keepFor(c.wishedExpiry(m))
 	if !present && c.kept {
 		spec := broker.QueueSpec{Name: c.session.queue, Durable: true}
+		if !c.door.KeepQoS0 {
+			spec.Args = amqp.Table{{Key: broker.ArgAttended, Value: true}}
+		}
 		if _, lsn, err = c.core.DeclareQueue(spec); err != nil {
 			return false, 0, err
 		}
@@ -87,6 +117,9 @@ func (c *conn) join() error {
 		Peer:     c.socket.RemoteAddr().String(),
 		Protocol: "MQTT " + c.version.String(),
 	}
+	if err := c.enter(who); err != nil {
+		return err
+	}
 	if c.access != nil {
 		who.Access = &sessionAccess{queue: c.session.queue, exchange: c.door.Exchange, user: c.access}
 	}
@@ -106,19 +139,19 @@ func (c *conn) resume() error {
 		return err
 	}
 	subs := new(subscriptions)
+	subs.list = c.door.subscriptionsOf(bindings)
 	for _, b := range bindings {
-		if s, ok := subscriptionOf(b); ok && b.Source == c.door.Exchange {
-			subs.list = append(subs.list, s)
-		}
 		if seconds, ok := expiryOf(b); ok {
 			c.recorded = seconds
 		}
 	}
-	if len(subs.list) > 0 && c.access != nil && !c.access.Allows(broker.Read, c.door.Exchange) {
-		return refusal(mqttwire.NotAuthorized, "the session has subscriptions that user %q may not have", c.user)
+	for i := range subs.list {
+		if s := &subs.list[i]; !c.allows(broker.Read, s.pattern()) {
+			return refusal(mqttwire.NotAuthorized, "the session is subscribed to %q, which user %q may not be", s.filter, c.user)
+		}
 	}
-	c.subs.Store(subs)
-	return nil
+	c.setSubscriptions(subs)
+	return c.resumeExact()
 }
 
 // consume begins to take messages from the session's queue; they flow when the
@@ -162,10 +195,11 @@ func (c *conn) keepFor(seconds uint32) {
 func (c *conn) leaveSession() {
 	switch {
 	case !c.session.durable:
+		c.door.leaveShares(c.subs.Load().list)
 	case c.kept:
 		c.recordExpiry()
 	default:
-		if _, _, err := c.door.keeper.DeleteQueue(c.session.queue, false, false); err != nil {
+		if _, err := c.door.endSession(c.client); err != nil {
 			c.log.Error("mqtt session cannot be ended", "err", err)
 		}
 	}

@@ -13,7 +13,7 @@ func TestSessionSurvivesAPowerCut(t *testing.T) {
 		c.subscribe(7, mqttwire.Subscription{Filter: "plant/+/temp", QoS: 2})
 		c.subscribe(8, mqttwire.Subscription{Filter: "plant/#", QoS: 1, RetainAsPublished: true})
 		c.subscribe(9, mqttwire.Subscription{Filter: "lamp", QoS: 0})
-		c.expect("SUBACK 1 1", "SUBACK 1 1", "SUBACK 1 0")
+		c.expect("SUBACK 1 2", "SUBACK 1 1", "SUBACK 1 0")
 		c.drop()
 		sensor := s.joined(mqttwire.V311, "sensor")
 		sensor.publish("plant/1/temp", "20.5", 1, 1)
@@ -216,4 +216,29 @@ func TestDeletedQueueEndsTheConnection(t *testing.T) {
 		}
 		c.expect("DISCONNECT administrative action", "closed")
 	})
+}
+
+// Messages of QoS 0 are for those who are there, unless the operator says
+// otherwise; they would pile up in memory for a client that never returns.
+func TestQoS0WhileAway(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		onStage(t, func(o *Options) { o.KeepQoS0 = kept }, func(s *stage) {
+			c := s.joined(mqttwire.V311, "archive", keep)
+			c.listens("a/0", 0)
+			c.listens("a/+", 1)
+			c.bye()
+			sensor := s.joined(mqttwire.V311, "sensor")
+			sensor.publish("a/1", "of QoS 0", 0, 0)
+			sensor.publish("a/1", "of QoS 1", 1, 1)
+			sensor.expect("PUBACK 1")
+			c = s.connect(mqttwire.V311, "archive", keep)
+			if kept {
+				c.expect("CONNACK success present", "PUBLISH a/1=of QoS 0 q0", "PUBLISH a/1=of QoS 1 q1 #1")
+			} else {
+				c.expect("CONNACK success present", "PUBLISH a/1=of QoS 1 q1 #1")
+			}
+			sensor.publish("a/0", "now", 0, 0)
+			c.expect("PUBLISH a/0=now q0")
+		})
+	}
 }

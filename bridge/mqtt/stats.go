@@ -10,8 +10,8 @@ type Stats struct {
 	Refused     uint64 // connections and clients that were not
 	Panics      uint64 // connections that a mistake of ours ended
 
-	Received [2]uint64 // messages from clients, by QoS
-	Sent     [2]uint64 // messages to clients, by QoS, repeats included
+	Received [3]uint64 // messages from clients, by QoS
+	Sent     [3]uint64 // messages to clients, by QoS, repeats included
 
 	Rejected  uint64 // messages from clients that were refused
 	Expired   uint64 // messages whose time was over before a client took them
@@ -24,7 +24,7 @@ type Stats struct {
 // counters are what Stats is made of.
 type counters struct {
 	accepted, connected, refused, panics atomic.Uint64
-	received, sent                       [2]atomic.Uint64
+	received, sent                       [3]atomic.Uint64
 
 	rejected, expired, tooLarge, unmatched, foreign, willsLost atomic.Uint64
 }
@@ -41,8 +41,8 @@ func (d *Door) Stats() Stats {
 		Connected:   c.connected.Load(),
 		Refused:     c.refused.Load(),
 		Panics:      c.panics.Load(),
-		Received:    [2]uint64{c.received[0].Load(), c.received[1].Load()},
-		Sent:        [2]uint64{c.sent[0].Load(), c.sent[1].Load()},
+		Received:    byQoS(&c.received),
+		Sent:        byQoS(&c.sent),
 		Rejected:    c.rejected.Load(),
 		Expired:     c.expired.Load(),
 		TooLarge:    c.tooLarge.Load(),
@@ -50,4 +50,11 @@ func (d *Door) Stats() Stats {
 		Foreign:     c.foreign.Load(),
 		WillsLost:   c.willsLost.Load(),
 	}
+}
+
+func byQoS(counts *[3]atomic.Uint64) (now [3]uint64) {
+	for qos := range counts {
+		now[qos] = counts[qos].Load()
+	}
+	return now
 }

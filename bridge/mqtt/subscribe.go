@@ -27,13 +27,13 @@ func (c *conn) subscribe(body []byte) error {
 	for i := range m.Filters {
 		f := &m.Filters[i]
 		known := c.subs.Load().find(f.Filter) != nil
-		reason, at, err := c.subscribeOne(f, id)
+		reason, at, err := c.subscribeOne(f, id, r)
 		if err != nil {
 			return err
 		}
 		lsn = max(lsn, at)
 		ack.Reasons = append(ack.Reasons, reason)
-		if !reason.Failed() && (f.RetainHandling == 0 || f.RetainHandling == 1 && !known) {
+		if !reason.Failed() && !isShared(f.Filter) && (f.RetainHandling == 0 || f.RetainHandling == 1 && !known) {
 			r.retained = append(r.retained, f.Filter)
 		}
 	}
@@ -60,35 +60,35 @@ func (c *conn) needQueue(r *reply) (lsn spool.LSN, err error) {
 	if err := c.consume(); err != nil {
 		return 0, err
 	}
-	r.start = c.session.consumer
+	r.start = append(r.start, c.session.consumer)
 	return lsn, nil
 }
 
 // subscribeOne subscribes to one filter and says with which outcome. An error
 // is the connection's end.
-func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32) (mqttwire.ReasonCode, spool.LSN, error) {
+func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32, r *reply) (mqttwire.ReasonCode, spool.LSN, error) {
 	subs := c.subs.Load()
 	old := subs.find(f.Filter)
 	switch {
-	case strings.HasPrefix(f.Filter, "$share/"): // in 3.1.1 just a topic, but nobody means that
-		return mqttwire.SharedSubscriptionsNotSupported, 0, nil
 	case levels(f.Filter) > topicLevelsMax:
 		return mqttwire.TopicFilterInvalid, 0, nil
 	case old == nil && len(subs.list) >= c.door.SubscriptionsMax:
 		return mqttwire.QuotaExceeded, 0, nil
+	case isShared(f.Filter): // in 3.1.1 just a topic, but nobody means that
+		return c.subscribeShared(f, id, r)
 	}
 	s := subscription{
 		filter:            f.Filter,
-		qos:               min(f.QoS, 1),
+		qos:               f.QoS,
 		noLocal:           f.NoLocal || c.bridge,
 		retainAsPublished: f.RetainAsPublished || c.bridge,
 		id:                id,
 	}
 	// The writer must know it before the first message comes.
-	c.subs.Store(subs.with(s))
+	c.setSubscriptions(subs.with(s))
 	lsn, err := c.core.BindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
 	if err != nil {
-		c.subs.Store(subs)
+		c.setSubscriptions(subs)
 		return c.refused(f.Filter, err)
 	}
 	if old != nil && *old != s {
@@ -141,14 +141,24 @@ func (c *conn) unsubscribeOne(filter string) (mqttwire.ReasonCode, spool.LSN, er
 	if s == nil {
 		return mqttwire.NoSubscriptionExisted, 0, nil
 	}
-	lsn, err := c.core.UnbindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
+	unbind := c.unsubscribePlain
+	if s.share != "" {
+		unbind = c.unsubscribeShared
+	}
+	lsn, err := unbind(s)
 	if err != nil {
 		return c.refused(filter, err)
 	}
-	c.subs.Store(subs.without(filter))
+	c.setSubscriptions(subs.without(filter))
 	c.incoming.forget()
 	return mqttwire.Success, lsn, nil
 }
+
+func (c *conn) unsubscribePlain(s *subscription) (spool.LSN, error) {
+	return c.core.UnbindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
+}
+
+func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
 
 // levels counts the levels of a topic or filter.
 func levels(topic string) int { return 1 + strings.Count(topic, "/") }

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,7 +104,6 @@ func TestRefusedSubscriptions(t *testing.T) {
 		filters []string
 		v5, v3  string
 	}{
-		{"shared", nil, []string{"$share/g/a", "b"}, "SUBACK 1 9e 0", "SUBACK 1 80 0"},
 		{"too deep", nil, []string{deep, "b"}, "SUBACK 1 8f 0", "SUBACK 1 80 0"},
 		{"too many", nil, []string{"a", "b", "a", "c", "d"}, "SUBACK 1 0 0 0 0 97", "SUBACK 1 0 0 0 0 80"},
 		{"not allowed", []func(*mqttwire.Connect){login("writer", "")}, []string{"a"}, "SUBACK 1 87", "SUBACK 1 80"},
@@ -135,5 +135,27 @@ func TestTopicsWithAMQPsCharacters(t *testing.T) {
 			p.publish(topic, "", 0, 0)
 		}
 		c.expect("PUBLISH a.b/c.d= q0", "PUBLISH */x= q0", "PUBLISH /1//= q0", "PUBLISH a.b/%2E= q0")
+	})
+}
+
+// Rights to topics hold for subscriptions of every kind, messages and wills.
+func TestTopicRights(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		c := s.joined(mqttwire.V5, "c", append(delayed(1), login("gardener", ""))...)
+		c.subscribe(0, mqttwire.Subscription{Filter: "garden/#", QoS: 1}, mqttwire.Subscription{Filter: "house/#"},
+			mqttwire.Subscription{Filter: "$share/g/garden/#", QoS: 1}, mqttwire.Subscription{Filter: "$share/g/#"})
+		c.expect("SUBACK 1 1 87 1 87")
+		c.publish("garden/1", "wet", 1, 1)
+		c.publish("house/1", "dry", 2, 2)
+		got := c.got()
+		slices.Sort(got)
+		want := []string{"PUBACK 1", "PUBLISH garden/1=wet q1 #1", "PUBLISH garden/1=wet q1 #2", "PUBREC 2 not authorized"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		c.drop()
+		if n := s.door.Stats().WillsLost; n != 1 {
+			t.Errorf("%d wills lost, want that to gone/c", n)
+		}
 	})
 }

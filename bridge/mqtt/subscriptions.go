@@ -16,6 +16,7 @@ type subscription struct {
 	noLocal           bool
 	retainAsPublished bool
 	id                uint32 // subscription identifier; 0 is none
+	share             string // the group's queue; "" if it is not shared
 }
 
 // Arguments of the binding that a subscription is. Absent ones are zero.
@@ -27,7 +28,21 @@ const (
 	argSubscriptionID    = "x-mqtt-subscription-id"
 )
 
-func (s *subscription) key() string { return bridge.PatternFromFilter(s.filter) }
+// key is the binding's: of a shared subscription there is only a record.
+func (s *subscription) key() string {
+	if s.share != "" {
+		return s.share
+	}
+	return s.pattern()
+}
+
+// pattern is what the topics look like as routing keys.
+func (s *subscription) pattern() string {
+	if _, filter, shared := mqttwire.SplitShare(s.filter); shared && s.share != "" {
+		return bridge.PatternFromFilter(filter)
+	}
+	return bridge.PatternFromFilter(s.filter)
+}
 
 // args is what rides on the binding. Copies for a subscription of QoS 0 alone
 // are kept out of the spool.
@@ -57,9 +72,12 @@ func subscriptionOf(b broker.Binding) (s subscription, ok bool) {
 	asPublished, _ := b.Args.Get(argRetainAsPublished)
 	id, _ := b.Args.Get(argSubscriptionID)
 	s.filter, ok = filter.(string)
+	if group, shared, isShared := mqttwire.SplitShare(s.filter); isShared && b.Source == recordExchange {
+		s.share = shareQueue(group, shared)
+	}
 	level, isInt := amqp.Int(qos)
 	number, _ := amqp.Int(id)
-	s.qos, s.id = byte(level&1), uint32(number)
+	s.qos, s.id = byte(min(max(level, 0), 2)), uint32(number)
 	s.noLocal, _ = noLocal.(bool)
 	s.retainAsPublished, _ = asPublished.(bool)
 	return s, ok && isInt && mqttwire.ValidFilter(s.filter) && b.Key == s.key()
@@ -142,7 +160,7 @@ func (ss *subscriptions) address(key string) *address {
 	a.valid = mqttwire.ValidTopic(a.topic)
 	for i := range ss.list {
 		s := &ss.list[i]
-		if !mqttwire.MatchFilter(s.filter, a.topic) {
+		if s.share != "" || !mqttwire.MatchFilter(s.filter, a.topic) {
 			continue
 		}
 		a.others.add(s)

@@ -16,11 +16,17 @@ import (
 // listen runs a door on loopback, on a log that is durable at once.
 func listen(t testing.TB) (*Door, string) {
 	t.Helper()
-	b, err := broker.Open(broker.Options{Log: newAutoLog()})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveOn(t, l), l.Addr().String()
+}
+
+// serveOn runs a door on a listener.
+func serveOn(t testing.TB, l net.Listener) *Door {
+	t.Helper()
+	b, err := broker.Open(broker.Options{Log: newAutoLog()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +47,7 @@ func listen(t testing.TB) (*Door, string) {
 			t.Errorf("%d panics", n)
 		}
 	})
-	return d, l.Addr().String()
+	return d
 }
 
 // peer is a client on a real socket that reads and writes in turn.

@@ -8,8 +8,7 @@ import (
 )
 
 // setWill keeps the message that is sent when the client does not take its
-// leave. CONNECT's size bounds it. A QoS of 2 is one of 1 here; MQTT 5 clients
-// that ask for it have been refused.
+// leave. CONNECT's size bounds it.
 func (c *conn) setWill(m *mqttwire.Connect) error {
 	if !m.HasWill {
 		return nil
@@ -22,11 +21,12 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 	if reason := c.acceptable(t, m.Will.Props); reason.Failed() {
 		return refusal(reason, "will to topic %q", m.Will.Topic)
 	}
+	c.willDelay, _ = m.Will.Props.Uint32(mqttwire.WillDelay)
 	c.will = &broker.Publish{
 		Msg: &amqp.Message{
 			Exchange: c.door.Exchange,
 			Key:      t.key,
-			Props:    propertiesOf(m.Will.Props, min(m.Will.QoS, 1), m.Will.Retain, ""),
+			Props:    propertiesOf(m.Will.Props, m.Will.QoS, m.Will.Retain, ""),
 			Body:     append([]byte(nil), m.Will.Payload...),
 		},
 		Retain: m.Will.Retain,
@@ -34,20 +34,34 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 	return nil
 }
 
-// sendWill publishes the will with the client's own rights. Nobody waits for
-// it: a will that the spool has no room for is lost, and counted.
+// sendWill publishes the will with the client's own rights, or has it wait: not
+// for longer than the session lives. Nobody waits for it: a will that the spool
+// has no room for is lost, and counted.
 func (c *conn) sendWill() {
 	if c.will == nil {
 		return
 	}
+	c.markWill()
+	send := c.publishWill
+	if seconds := min(c.willDelay, c.expiry); c.kept && seconds > 0 {
+		send = func() error { return c.delayWill(seconds) }
+	}
+	if err := send(); err != nil {
+		c.door.lostWill(c.client, err)
+	}
+}
+
+func (c *conn) publishWill() error {
+	_, err := c.session.Publish(c.door.Now(), []broker.Publish{*c.will})
+	return err
+}
+
+// markWill says who it is from, if the client must not have it back.
+func (c *conn) markWill() {
 	m := c.will.Msg
 	if c.subs.Load().echoes(bridge.TopicFromKey(m.Key)) {
 		list := m.Props.List()
 		list.Headers = list.Headers.With(headerPublisher, c.client)
 		m.Props = list.Encode()
-	}
-	if _, err := c.session.Publish(c.door.Now(), []broker.Publish{*c.will}); err != nil {
-		c.door.counts.willsLost.Add(1)
-		c.log.Warn("will of the mqtt client cannot be published", "err", err)
 	}
 }

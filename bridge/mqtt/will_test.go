@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,82 @@ func TestWillNeedsTheRightToPublish(t *testing.T) {
 		watcher.expect()
 		if n := s.door.Stats().WillsLost; n != 1 {
 			t.Errorf("%d wills were lost, want 1", n)
+		}
+	})
+}
+
+// delayed is a will with a delay, of a session that is kept for a minute.
+func delayed(seconds uint32) []func(*mqttwire.Connect) {
+	return []func(*mqttwire.Connect){
+		keep, with(mqttwire.SessionExpiry, 60), willTo("gone/c", "bye", true),
+		func(m *mqttwire.Connect) {
+			m.Will.Props = props(func(w *mqttwire.PropertyWriter) {
+				w.Number(mqttwire.WillDelay, seconds)
+				w.Number(mqttwire.MessageExpiry, 5)
+				w.User("why", "lost")
+			})
+		},
+	}
+}
+
+const delayedWill = "PUBLISH gone/c=bye q1 #1 [message expiry interval 5] [why: lost]"
+
+func TestDelayedWill(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		delay  uint32
+		then   func(*stage)
+		after  time.Duration // since the connection was lost
+		before string        // what the watcher has at that time, if anything
+		want   []string      // and a second later
+	}{
+		{"on time", 10, func(*stage) {}, 9 * time.Second, "", []string{delayedWill}},
+		{"at the end of the session", 1000, func(*stage) {}, 59 * time.Second, "", []string{delayedWill}},
+		{"client is back", 10, func(s *stage) { s.connect(mqttwire.V5, "c", keep).got() }, 9 * time.Second, "", nil},
+		{"client is back with a clean start", 10, func(s *stage) { s.connect(mqttwire.V5, "c").got() }, 0, delayedWill, nil},
+		{"power cut", 10, func(s *stage) { time.Sleep(4 * time.Second) }, 9 * time.Second, "", []string{delayedWill}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			onStage(t, nil, func(s *stage) {
+				s.joined(mqttwire.V5, "c", delayed(tc.delay)...).drop()
+				lost := time.Now()
+				if tc.name == "power cut" {
+					tc.then(s)
+					s.cutPower(nil)
+				}
+				watcher := s.joined(mqttwire.V5, "watcher")
+				watcher.listens("gone/#", 1)
+				if tc.name != "power cut" {
+					tc.then(s)
+				}
+				time.Sleep(time.Until(lost.Add(tc.after)))
+				if tc.before == "" {
+					watcher.expect()
+				} else {
+					watcher.expect(tc.before)
+				}
+				time.Sleep(1100 * time.Millisecond)
+				watcher.expect(tc.want...)
+				if tc.want != nil { // it was retained, and its queue is gone
+					late := s.joined(mqttwire.V311, "late")
+					late.subscribe(0, mqttwire.Subscription{Filter: "gone/#"})
+					late.expect("SUBACK 1 0", "PUBLISH gone/c=bye q0 retain")
+				}
+				for _, q := range s.b.Status().Queues {
+					if strings.HasPrefix(q.Name, willPrefix) {
+						t.Errorf("queue %q is left over", q.Name)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestDelayedWillNeedsTheRight(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		s.joined(mqttwire.V5, "c", append(delayed(10), login("reader", ""))...).drop()
+		if n := s.door.Stats().WillsLost; n != 1 {
+			t.Errorf("%d wills lost, want 1", n)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
+	"leveret/spool"
 )
 
 // writer is what the writing goroutine of a connection works with.
@@ -21,8 +22,10 @@ type writer struct {
 	props      mqttwire.PropertyWriter
 	addresses  addresses
 	retained   retained
-	held       []broker.Delivery // QoS 1, waiting for room in the client's window
-	sent       [2]uint64         // of this round
+	held       []heldDelivery
+	durable    spool.LSN // the log was, this round
+	blocked    bool      // the last attempt met another message with its packet identifier
+	sent       [3]uint64 // of this round
 }
 
 const (
@@ -68,8 +71,17 @@ func (w *writer) round() (moved <-chan struct{}, err error) {
 	if err := w.sendRetained(); err != nil {
 		return nil, err
 	}
-	if err := w.deliver(); err != nil {
+	held, err := w.deliver()
+	if err != nil {
 		return nil, err
+	}
+	if moved == nil {
+		moved = held
+	}
+	if w.sysDue.Swap(false) {
+		if err := w.sendSys(""); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.flush(); err != nil {
 		return nil, err
@@ -85,14 +97,14 @@ func (w *writer) answers() (moved <-chan struct{}, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for range pings {
-		w.open()
-		w.buf = mqttwire.AppendPingresp(w.buf)
-	}
 	for i := range w.ready {
 		if err := w.answer(&w.ready[i]); err != nil {
 			return nil, err
 		}
+	}
+	for range pings {
+		w.open()
+		w.buf = mqttwire.AppendPingresp(w.buf)
 	}
 	if len(w.ready) > 0 {
 		signal(w.eased)
@@ -106,13 +118,20 @@ func (w *writer) answer(p *promise) error {
 	if p.reply == nil {
 		ack := mqttwire.Ack{PacketID: p.id, Reason: p.reason}
 		var err error
-		w.buf, err = mqttwire.AppendAck(w.buf, mqttwire.TypePuback, w.version, &ack)
+		w.buf, err = mqttwire.AppendAck(w.buf, p.kind, w.version, &ack)
 		return err
 	}
 	w.buf = append(w.buf, p.reply.packet...)
 	w.retained.want(p.reply.retained, w.subs.Load())
-	if p.reply.start != nil {
-		p.reply.start.Start() // behind CONNACK or SUBACK
+	for _, filter := range p.reply.retained {
+		if aboutSys(filter) {
+			if err := w.sendSys(filter); err != nil {
+				return err
+			}
+		}
+	}
+	for _, consumer := range p.reply.start {
+		consumer.Start() // behind CONNACK or SUBACK
 	}
 	return w.spill()
 }

@@ -3,6 +3,7 @@
 //	leveret run      serve until SIGINT or SIGTERM
 //	leveret check    tell every mistake of a configuration file
 //	leveret status   show what a running instance does
+//	leveret spool    look into a spool, check it, carry its messages elsewhere
 //	leveret version  show what this program is
 //
 // It ends with 0 when all went well, 1 after a failure, 2 when it was called
@@ -42,7 +43,7 @@ func root() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.AddCommand(runCommand(), checkCommand(), statusCommand(), versionCommand())
+	c.AddCommand(runCommand(), checkCommand(), statusCommand(), spoolCommand(), versionCommand())
 	return c
 }
 

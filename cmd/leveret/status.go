@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -159,6 +160,21 @@ func (q *statusQuery) ask(ctx context.Context, address string) ([]byte, error) {
 	return answer, nil
 }
 
+// printVHosts writes how full the vhosts are.
+func printVHosts(to io.Writer, vhosts []admin.VHost) {
+	of := func(n, most int) string {
+		if most == 0 {
+			return strconv.Itoa(n)
+		}
+		return fmt.Sprintf("%d of %d", n, most)
+	}
+	sheet := newSheet("VHOST", "CONNECTIONS", "QUEUES", "READY")
+	for _, v := range vhosts {
+		sheet.row(v.Name, of(v.Connections, v.ConnectionsMax), of(v.Queues, v.QueuesMax), v.Ready)
+	}
+	sheet.print(to)
+}
+
 // printStatus writes what an operator wants to see at once.
 func printStatus(to io.Writer, st *admin.Status) {
 	fmt.Fprintf(to, "leveret %s, profile %s, up %s\n", printable(st.Version), printable(st.Profile), time.Duration(st.Uptime*float64(time.Second)).Round(time.Second))
@@ -170,6 +186,9 @@ func printStatus(to io.Writer, st *admin.Status) {
 		listeners.row(l.Door, l.Address, l.Connections)
 	}
 	listeners.print(to)
+	if len(st.VHosts) > 1 {
+		printVHosts(to, st.VHosts)
+	}
 	queues := newSheet("QUEUE", "READY", "UNACKED", "BYTES", "CONSUMERS")
 	for _, q := range st.Queues {
 		name := q.Name

@@ -20,6 +20,7 @@ var example = admin.Status{
 	Version: "1.2.3", Profile: "small", Uptime: 3661,
 	Troubles:  []health.Trouble{{Name: "spool", Text: "nearly full", Since: time.Unix(0, 0)}},
 	Listeners: []admin.Listener{{Door: "amqp", Address: "127.0.0.1:5672", Connections: 3}},
+	VHosts:    []admin.VHost{{Name: "/", Connections: 7, Queues: 1, Ready: 12}, {Name: "lab", ConnectionsMax: 3, Queues: 1, QueuesMax: 2}},
 	Queues: []admin.Queue{
 		{VHost: "/", Name: "uplink", Ready: 12, Unacked: 1, Bytes: 3 << 20, Consumers: 2},
 		{VHost: "lab", Name: "a\x1b[2J"},
@@ -33,6 +34,10 @@ TROUBLE since DATE: spool: nearly full
 
 DOOR  ADDRESS         CONNECTIONS
 amqp  127.0.0.1:5672  3
+
+VHOST  CONNECTIONS  QUEUES  READY
+/      7            1       12
+lab    0 of 3       1 of 2  0
 
 QUEUE                READY  UNACKED  BYTES    CONSUMERS
 uplink               12     1        3.0 MiB  2

@@ -18,6 +18,7 @@ type Status struct {
 	Troubles  []health.Trouble `json:"troubles"`
 	Listeners []Listener       `json:"listeners"`
 	Broker    Broker           `json:"broker"`
+	VHosts    []VHost          `json:"vhosts"` // by name
 	Queues    []Queue          `json:"queues"` // by vhost and name
 	Shovels   []Shovel         `json:"shovels"`
 	Spool     Spool            `json:"spool"`
@@ -39,6 +40,16 @@ type Broker struct {
 	TransientBytes int64  `json:"transient_bytes"`
 }
 
+// VHost is one vhost; a bound of 0 is none of its own.
+type VHost struct {
+	Name           string `json:"name"`
+	Connections    int    `json:"connections"` // with the product's own
+	ConnectionsMax int    `json:"connections_max"`
+	Queues         int    `json:"queues"`
+	QueuesMax      int    `json:"queues_max"`
+	Ready          int    `json:"ready"`
+}
+
 // Queue is one queue.
 type Queue struct {
 	VHost     string `json:"vhost"`
@@ -50,6 +61,9 @@ type Queue struct {
 	Consumers int    `json:"consumers"`
 	In        uint64 `json:"in"`  // messages since the start
 	Out       uint64 `json:"out"` // messages since the start
+	// Policy and OperatorPolicy name those in force.
+	Policy         string `json:"policy,omitempty"`
+	OperatorPolicy string `json:"operator_policy,omitempty"`
 }
 
 // Shovel is one shovel.
@@ -79,4 +93,14 @@ type Spool struct {
 	SyncSeconds float64 `json:"sync_seconds"`
 	Corrupt     uint64  `json:"corrupt_records"`
 	Failed      bool    `json:"failed"` // nothing is promised any more
+
+	Lost        uint64 `json:"lost_records"`       // confirmed in an earlier life and not there
+	Quarantined uint64 `json:"quarantined_pieces"` // damaged, and kept aside
+
+	// What the flash had to bear since the start; -1 and 0 are unknown.
+	WrittenBytes   int64   `json:"written_bytes"`        // by this process
+	DeviceBytes    int64   `json:"device_written_bytes"` // by all
+	Amplification  float64 `json:"write_amplification"`
+	CommitsPerHour float64 `json:"commits_per_hour"`
+	CardYears      float64 `json:"card_years"` // that the card lasts at this rate
 }

@@ -56,26 +56,33 @@ func hostName(host string) bool {
 func (d *decoder) unshared(s *section, c *Config) {
 	taken := map[string]string{} // address: the key that has it
 	for _, door := range []struct {
-		name   string
-		listen []string
-	}{{"amqp", c.AMQP.Listen}, {"mqtt", c.MQTT.Listen}, {"admin", c.Admin.Listen}} {
-		key := door.name + ".listen"
+		name, setting string
+		listen        []string
+	}{
+		{"amqp", "listen", c.AMQP.Listen},
+		{"mqtt", "listen", c.MQTT.Listen},
+		{"mqtt", "tls_listen", c.MQTT.TLSListen},
+		{"mqtt", "websocket_listen", c.MQTT.WebSocketListen},
+		{"mqtt", "websocket_tls_listen", c.MQTT.WebSocketTLSListen},
+		{"admin", "listen", c.Admin.Listen},
+	} {
+		key := door.name + "." + door.setting
 		for _, address := range door.listen {
 			if strings.HasSuffix(address, ":0") {
 				continue
 			}
 			if other := taken[address]; other != "" {
-				d.found.add(d.placeOf(s.table, door.name), key, "%s is taken by %s already", address, other)
+				d.found.add(d.placeOf(s.table, door.name, door.setting), key, "%s is taken by %s already", address, other)
 			}
 			taken[address] = key
 		}
 	}
 }
 
-// placeOf is where a door's listen stands in the file, if it does.
-func (d *decoder) placeOf(root *node, door string) place {
+// placeOf is where a door's setting stands in the file, if it does.
+func (d *decoder) placeOf(root *node, door, setting string) place {
 	if f := root.get(door); f != nil && f.value.kind == table {
-		if l := f.value.get("listen"); l != nil {
+		if l := f.value.get(setting); l != nil {
 			return l.value.at
 		}
 		return f.at

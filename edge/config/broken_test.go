@@ -48,12 +48,12 @@ var broken = []struct {
 	{"unknown key", "data_dri = \"x\"", []string{"1:1: data_dri: no such key; did you mean data_dir?"}},
 	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
 	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
-		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, user, exchange, queue, binding, shovel",
-		"3:1: amqp.port: no such key; known here are listen",
-		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, user, exchange, queue, binding, shovel",
+		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
+		"3:1: amqp.port: no such key; known here are listen, external_login, anonymous, anonymous_user",
+		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
 	}},
-	{"unknown key with odd letters", "\"a\\u001b[31m\" = 1", []string{`1:1: "a\x1b[31m": no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, user, exchange, queue, binding, shovel`}},
+	{"unknown key with odd letters", "\"a\\u001b[31m\" = 1", []string{`1:1: "a\x1b[31m": no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel`}},
 	{"plural list", "[[users]]\nname = 'a'", []string{"1:3: users: no such key; did you mean user?"}},
 	{"twice", "[log]\nlevel = 'info'\nlevel = 'warn'", []string{"3:1: level: is there twice; the first is in line 2"}},
 	{"table twice", "[log]\n[amqp]\n[log]\nlevel = 'info'", []string{"3:2: log: is there twice; the first is in line 1"}},
@@ -95,6 +95,17 @@ var broken = []struct {
 	{"bad host", "mqtt.listen = '127.0.0.256:1883'", []string{`1:15: mqtt.listen: the host must be an IP address or a name; for every address of the machine write ":5672"`}},
 	{"host with a scheme", "mqtt.listen = 'tcp://127.0.0.1:1883'", []string{`1:15: mqtt.listen: not an address; write host:port, for example "127.0.0.1:5672" or "[::1]:5672"`}},
 	{"address of another door", "[mqtt]\nlisten = '127.0.0.1:5672'", []string{"2:10: mqtt.listen: 127.0.0.1:5672 is taken by amqp.listen already"}},
+	{"socket without a folder", "mqtt.listen = 'unix:mqtt.sock'", []string{`1:15: mqtt.listen: the path of a Unix socket must be absolute, like "unix:/run/leveret/mqtt.sock"`}},
+	{"socket with a long path", "mqtt.listen = 'unix:/" + strings.Repeat("x", 107) + "'", []string{"1:15: mqtt.listen: the path of a Unix socket must be at most 107 bytes long"}},
+	{"socket for another door", "amqp.listen = 'unix:/x'", []string{"1:15: amqp.listen: the port must be a number from 0 to 65535"}},
+	{"address of another way in", "[mqtt]\nwebsocket_listen = '127.0.0.1:1883'", []string{"2:20: mqtt.websocket_listen: 127.0.0.1:1883 is taken by mqtt.listen already"}},
+	{"origin with a scheme", "mqtt.websocket_origins = ['https://a']", []string{`1:27: mqtt.websocket_origins: not the host of an origin; write it like "panel.example", "*.example:8080" or "*"`}},
+	{"TLS without a certificate", "[mqtt]\ntls_listen = ':8883'", []string{
+		"1:2: mqtt.cert_file: is missing; TLS needs cert_file and key_file",
+		"1:2: mqtt.key_file: is missing; TLS needs cert_file and key_file",
+	}},
+	{"certificate without a key", "[mqtt]\ncert_file = '/missing.pem'", []string{"1:2: mqtt.key_file: is missing; TLS needs cert_file and key_file"}},
+	{"no such certificate", "[mqtt]\ncert_file = '/missing.pem'\nkey_file = '/missing.key'", []string{"2:13: mqtt.cert_file: the certificate cannot be used: no such file or directory"}},
 	{"address twice", "[amqp]\nlisten = [':1', ':1']", []string{"2:10: amqp.listen: :1 is taken by amqp.listen already"}},
 
 	// users
@@ -118,7 +129,7 @@ var broken = []struct {
 		`1:3: exchange.name: is missing; write name = "readings"`,
 		`1:3: exchange.type: is missing; write type = "topic" (or "direct", "fanout", "headers")`,
 	}},
-	{"exchange type", "[[exchange]]\nname = 'a'\ntype = 'Topic'", []string{`3:8: exchange.type: must be "direct", "fanout", "topic" or "headers"`}},
+	{"exchange type", "[[exchange]]\nname = 'a'\ntype = 'Topic'", []string{`3:8: exchange.type: must be "direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random", "x-local-random", "x-message-deduplication" or "x-delayed-message"`}},
 	{"the broker's exchange", "[[exchange]]\nname = 'amq.x'\ntype = 'topic'", []string{`2:8: exchange.name: names that begin with "amq." belong to the broker`}},
 	{"queue twice", "[[queue]]\nname = 'a'\n[[queue]]\nname = 'b'\n[[queue]]\nname = 'a'", []string{`6:8: queue.name: "a" is there twice; the first is in line 2`}},
 	{"queue without a name", "[[queue]]\nname = ''", []string{"2:8: queue.name: must not be empty"}},
@@ -130,6 +141,53 @@ var broken = []struct {
 	{"an argument of no AMQP type", "[[queue]]\nname = 'a'\narguments.x-at = 12:00:00", []string{"3:18: queue.arguments: must hold text, numbers, booleans, lists and tables, found a date or time"}},
 	{"an argument out of range", "[[queue]]\nname = 'a'\narguments.x = 9223372036854775808", []string{"3:15: queue.arguments: must be from -9223372036854775808 to 9223372036854775807"}},
 	{"arguments too deep", "[[queue]]\nname = 'a'\narguments.x = " + strings.Repeat("[", 17) + strings.Repeat("]", 17), []string{"3:15: queue.arguments: must be nested at most 16 deep"}},
+
+	{"a queue of the name in another vhost", "[[vhost]]\nname = 'v'\n[[queue]]\nname = 'a'\n[[queue]]\nname = 'a'\nvhost = 'v'", nil},
+	{"binding to what", "[[binding]]\nsource = 'a'\ndestination = 'b'\ndestination_type = 'topic'", []string{`4:20: binding.destination_type: must be "queue" or "exchange"`}},
+
+	// vhosts and rights
+	{"vhost without anything", "[[vhost]]", []string{`1:3: vhost.name: is missing; write name = "plant"`}},
+	{"vhost twice", "[[vhost]]\nname = 'v'\n[[vhost]]\nname = 'v'", []string{`4:8: vhost.name: "v" is there twice; the first is in line 2`}},
+	{"vhost's limits", "[[vhost]]\nname = 'v'\nconnections_max = -1\nqueues_max = 1000001", []string{
+		"3:19: vhost.connections_max: must be from 0 to 1000000", "4:14: vhost.queues_max: must be from 0 to 1000000",
+	}},
+	{"vhosts that are not there", "[[queue]]\nname = 'a'\nvhost = 'v'\n[[binding]]\nvhost = 'w'\nsource = 'a'\ndestination = 'a'\n" + targetWith("{uri = 'amqp://h', key = 'k'}\n[shovel.x]"), []string{
+		`3:9: queue.vhost: there is no [[vhost]] with the name "v"`, `5:9: binding.vhost: there is no [[vhost]] with the name "w"`,
+		"12:9: shovel.x: no such key; known here are name, source, target, prefetch, reconnect_min, reconnect_max",
+	}},
+	{"permission without anything", "[[permission]]", []string{`1:3: permission.user: is missing; write user = "anna"`}},
+	{"permission of nobody", "[[permission]]\nuser = 'ann'\n" + userWith(""), []string{`2:8: permission.user: there is no [[user]] with the name "ann"`}},
+	{"permission nowhere", userWith("[[permission]]\nuser = 'anna'\nvhost = 'v'"), []string{`6:9: permission.vhost: there is no [[vhost]] with the name "v"`}},
+	{"permission twice", userWith("[[permission]]\nuser = 'anna'\n[[permission]]\nvhost = '/'\nuser = 'anna'"), []string{`6:3: permission: "anna" has one there already; the first is in line 4`}},
+	{"permission's pattern", userWith("[[permission]]\nuser = 'anna'\nwrite = '('"), []string{`6:9: permission.write: not a regular expression: missing closing ): "("`}},
+	{"topics of nobody", "[[topic_permission]]\nuser = 'ann'", []string{`2:8: topic_permission.user: there is no [[user]] with the name "ann"`}},
+	{"topics twice", userWith("[[topic_permission]]\nuser = 'anna'\n[[topic_permission]]\nuser = 'anna'\nexchange = 'amq.topic'"), []string{
+		`6:3: topic_permission: "anna" has one there already; the first is in line 4`,
+	}},
+	{"topics' pattern", userWith("[[topic_permission]]\nuser = 'anna'\nread = '{client_id}('"), []string{`6:8: topic_permission.read: not a regular expression: missing closing ): "("`}},
+	{"user's limits", userWith("channels_max = 65536"), []string{"4:16: user.channels_max: must be from 0 to 65535"}},
+	{"anonymous without a user", "[amqp]\nanonymous = 'always'", []string{`1:2: amqp.anonymous_user: is missing; write anonymous_user = "anna"`}},
+	{"anonymous as nobody", "[amqp]\nanonymous_user = 'ann'", []string{`2:18: amqp.anonymous_user: there is no [[user]] with the name "ann"`}},
+	{"external login", "[amqp]\nexternal_login = 'cn'", []string{`2:18: amqp.external_login: must be "common_name", "distinguished_name" or "subject_alternative_name"`}},
+
+	// policies
+	{"policy without anything", "[[policy]]", []string{
+		`1:3: policy.name: is missing; write name = "limits"`, "1:3: policy.definition: is missing; write definition = {max-length = 100000}",
+	}},
+	{"policy twice, and an operator's", "[[policy]]\nname = 'a'\ndefinition = {}\n[[policy]]\nname = 'a'\noperator = true\ndefinition = {}\n[[policy]]\nname = 'a'\ndefinition = {}", []string{
+		`9:8: policy.name: "a" is there twice; the first is in line 2`,
+	}},
+	{"policy's words", "[[policy]]\nname = 'a'\npattern = '('\napply_to = 'streams'\npriority = 'high'\ndefinition = 1", []string{
+		"3:11: policy.pattern: not a regular expression: missing closing ): \"(\"",
+		`4:12: policy.apply_to: must be "all", "queues", "classic_queues", "quorum_queues" or "exchanges"`,
+		"5:12: policy.priority: must be a whole number, found text",
+		"6:14: policy.definition: must be a table, found a whole number",
+	}},
+	{"policy's definition", "[[policy]]\nname = 'a'\n[policy.definition]\nmax-lenght = 1\nmessage-ttl = 'x'\n[[policy]]\nname = 'b'\noperator = true\ndefinition = {overflow = 'drop-head'}", []string{
+		`4:14: policy.definition: "max-lenght" is not recognised as a setting of such a policy`,
+		`5:15: policy.definition: invalid arg 'x-message-ttl' for the policy's queues: "expected integer, got longstr"`,
+		`9:26: policy.definition: "overflow" is not recognised as a setting of such a policy`,
+	}},
 
 	// shovels
 	{"shovel without anything", "[[shovel]]\n  target = {}\n  source = {}", []string{
@@ -192,7 +250,7 @@ func TestProblemsOfSets(t *testing.T) {
 		{"data_dir.x=1", "--set: data_dir.x: data_dir is not a table; set it as a whole"},
 		{"user={a=1, a=2}", "--set: user: a: is there twice\n--set: user: must be a list of tables; write [[user]]"},
 		{"log.level=secret", `--set: log.level: must be "debug", "info", "warn" or "error"`},
-		{"user=[{name='a',password='secret',x=1}]", "--set: user.x: no such key; known here are name, password, password_hash, password_file, tags, configure, write, read, loopback_only"},
+		{"user=[{name='a',password='secret',x=1}]", "--set: user.x: no such key; known here are name, password, password_hash, password_file, tags, configure, write, read, loopback_only, connections_max, channels_max"},
 	} {
 		_, err := Parse("x.toml", []byte("data_dir = 'x'"), []string{c.set})
 		if fmt.Sprint(err) != c.want {

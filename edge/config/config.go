@@ -13,7 +13,7 @@
 // unasked for is an unknown key. Diff compares two Configs for a reload; Watch
 // tells when the file changed and is the only part that runs for longer.
 //
-// The comments of the fields below are the manual of the keys; what they say in
+// The comments of the fields below, in vhost.go and in policy.go are the manual of the keys; what they say in
 // brackets is the default and whether a change needs a restart. The same keys
 // stand in configs/leveret.toml.
 package config
@@ -52,13 +52,23 @@ type Config struct {
 	// soon as the file has a [[user]], guest is gone. [live]
 	Users []User // [[user]]
 
+	// Vhosts are made at start and at each reload, and their limits set. One
+	// that is taken out of the file stays, with its limits and all that is in
+	// it, until it is deleted by hand. [live]
+	VHosts []VHost // [[vhost]]
+	// What users may do in single vhosts, and with topics. Connections keep
+	// what they had when they came. [none; live]
+	Permissions      []Permission      // [[permission]]
+	TopicPermissions []TopicPermission // [[topic_permission]]
+
 	// Exchanges, queues, bindings and shovels that exist whenever the broker
 	// runs. They are declared at start and at each reload. One that is taken
 	// out of the file stays until it is deleted by hand, except for shovels,
-	// which stop. [none; live]
+	// which stop, and policies, which are taken away. [none; live]
 	Exchanges []Exchange // [[exchange]]
 	Queues    []Queue    // [[queue]]
 	Bindings  []Binding  // [[binding]]
+	Policies  []Policy   // [[policy]]
 	Shovels   []Shovel   // [[shovel]]
 }
 
@@ -76,15 +86,54 @@ type AMQP struct {
 	// (":5672") it is every address of the machine; port 0 is any free one. An
 	// empty list closes the door. [127.0.0.1:5672; restart]
 	Listen []string // listen
+	// ExternalLogin says what is the user's name when a client with a verified
+	// certificate logs in with it (SASL EXTERNAL, no password): common_name,
+	// distinguished_name ("CN=anna,O=plant") or subject_alternative_name (its
+	// first DNS name, else e-mail address, else URI). [common_name; live]
+	ExternalLogin ExternalLogin // external_login
+	// Anonymous says whose clients may log in as nobody (SASL ANONYMOUS):
+	// never, loopback (those on this machine) or always. [never; live]
+	Anonymous Anonymous // anonymous
+	// AnonymousUser is the name of the [[user]] that these then are. It must be
+	// given if anonymous is not never. [""; live]
+	AnonymousUser string // anonymous_user
 }
 
 // MQTT is the door for MQTT clients.
 type MQTT struct {
-	// Listen is as amqp.listen. [127.0.0.1:1883; restart]
+	// Listen is as amqp.listen, and "unix:" with a path is a Unix socket.
+	// [127.0.0.1:1883; restart]
 	Listen []string // listen
+	// TLSListen is where they come in over TLS, WebSocketListen over WebSocket
+	// and WebSocketTLSListen over secure WebSocket; as amqp.listen. WebSocket
+	// clients may use any path. [none; restart]
+	TLSListen          []string // tls_listen
+	WebSocketListen    []string // websocket_listen
+	WebSocketTLSListen []string // websocket_tls_listen
+	// WebSocketOrigins are the hosts whose pages may connect, with * for any
+	// part; pages of the address that is connected to always may. [none;
+	// restart]
+	WebSocketOrigins []string // websocket_origins
+	TLS
 	// Anonymous says whose clients may come without a user name: loopback
 	// (those on this machine), never or always. [loopback; live]
 	Anonymous Anonymous // anonymous
+	// KeepQoS0 lets messages of QoS 0 wait, in memory, for clients that keep
+	// their session and are away. Otherwise they are for those who are there.
+	// It counts when a session begins. [false; restart]
+	KeepQoS0 bool // keep_qos0
+}
+
+// TLS is what a door shows those who come over TLS.
+type TLS struct {
+	// CertFile and KeyFile are in PEM form, the certificate first and then what
+	// leads to its root. They are read anew when they change. A relative path
+	// is looked for like a password_file. [none; restart for the names]
+	CertFile string // cert_file
+	KeyFile  string // key_file
+	// ClientCAFile makes clients show a certificate that is signed by one in
+	// this file. [none; restart for the name]
+	ClientCAFile string // client_ca_file
 }
 
 // Admin is the door for the HTTP API, the page and the metrics.
@@ -106,6 +155,15 @@ type Spool struct {
 	// 0s, small 20ms, tiny 100ms; a Config read by this package has it filled
 	// in. [""; restart]
 	CommitWindow time.Duration // commit_window
+	// CommitsPerSecond bounds how often small groups of messages are written to
+	// the flash, from 0, no bound, to 100000. Ten seconds' worth may come at
+	// once. It goes by the profile when it is left out: tiny 10, the others 0.
+	// [by the profile; restart]
+	CommitsPerSecond int // commits_per_second
+	// CardEndurance is how many terabytes may be written to the card before it
+	// is worn out, as its maker says; health and status then tell how long it
+	// will last. 0 is unknown. [0; live]
+	CardEndurance int // card_endurance
 }
 
 // User is one account.
@@ -122,20 +180,46 @@ type User struct {
 	Tags []string // tags
 	// Configure, Write and Read are regular expressions, searched in the names
 	// of queues and exchanges: which ones the user may declare and delete,
-	// publish to or bind, consume from. "" is none. [".*"]
+	// publish to or bind, consume from. "" is none. They hold in all vhosts for
+	// which the user has no [[permission]]; where there is none and these are
+	// all "", the user may not enter. [".*"; "" for a user who has a
+	// [[permission]] anywhere]
 	Configure, Write, Read string // configure, write, read
 	// LoopbackOnly accepts the login only from this machine. [false]
 	LoopbackOnly bool // loopback_only
+	// ConnectionsMax bounds the user's connections, at most 1000000; 0 is no
+	// bound. Those that are there when it is lowered stay. [0]
+	ConnectionsMax int // connections_max
+	// ChannelsMax bounds the AMQP channels of each of its connections, at most
+	// 65535; clients are told. 0 is the broker's own bound. [0]
+	ChannelsMax int // channels_max
 }
 
-// Account is the user in the words of package users.
-func (u User) Account() users.Account { return users.Account(u) }
+// Account is the user in the words of package users, without what is said of it
+// elsewhere in the file.
+func (u User) Account() users.Account {
+	return users.Account{
+		Name: u.Name, Hash: u.Hash, Tags: u.Tags, Configure: u.Configure, Write: u.Write, Read: u.Read,
+		LoopbackOnly: u.LoopbackOnly, ConnectionsMax: u.ConnectionsMax, ChannelsMax: u.ChannelsMax,
+	}
+}
 
-// Accounts are all users in the words of package users.
+// Accounts are all users in the words of package users, with their permissions.
 func (c *Config) Accounts() []users.Account {
 	accounts := make([]users.Account, len(c.Users))
 	for i, u := range c.Users {
-		accounts[i] = u.Account()
+		a := u.Account()
+		for _, p := range c.Permissions {
+			if p.User == u.Name {
+				a.Permissions = append(a.Permissions, users.Permission{VHost: p.VHost, Configure: p.Configure, Write: p.Write, Read: p.Read})
+			}
+		}
+		for _, p := range c.TopicPermissions {
+			if p.User == u.Name {
+				a.Topics = append(a.Topics, users.TopicPermission{VHost: p.VHost, Exchange: p.Exchange, Write: p.Write, Read: p.Read})
+			}
+		}
+		accounts[i] = a
 	}
 	return accounts
 }
@@ -144,7 +228,11 @@ func (c *Config) Accounts() []users.Account {
 type Exchange struct {
 	// Name is at most 255 bytes; names that begin with "amq." are the broker's.
 	Name string // name
-	// Type is direct, fanout, topic or headers.
+	// VHost is the name of a vhost. ["/"]
+	VHost string // vhost
+	// Type is direct, fanout, topic or headers, or one of x-consistent-hash,
+	// x-random, x-local-random, x-message-deduplication and x-delayed-message,
+	// which RabbitMQ has as plugins.
 	Type string // type
 	// Durable exchanges outlive a restart on their own. [true]
 	Durable bool // durable
@@ -160,6 +248,8 @@ type Exchange struct {
 type Queue struct {
 	// Name is at most 255 bytes; names that begin with "amq." are the broker's.
 	Name string // name
+	// VHost is the name of a vhost. ["/"]
+	VHost string // vhost
 	// Durable queues and their persistent messages outlive a restart. [true]
 	Durable bool // durable
 	// AutoDelete deletes it with its last consumer. [false]
@@ -168,13 +258,17 @@ type Queue struct {
 	Arguments amqp.Table // arguments
 }
 
-// Binding leads from an exchange to a queue.
+// Binding leads from an exchange to a queue, or on to another exchange.
 type Binding struct {
+	// VHost is the name of the vhost of both. ["/"]
+	VHost string // vhost
 	// Source is the name of an exchange, which may be one of the broker's own
 	// (amq.topic). The nameless exchange cannot be bound.
 	Source string // source
-	// Destination is the name of a queue.
+	// Destination is the name of a queue or an exchange.
 	Destination string // destination
+	// DestinationType says which: queue or exchange. [queue]
+	DestinationType DestinationType // destination_type
 	// Key is the routing or binding key, at most 255 bytes. [""]
 	Key string // key
 	// Arguments are what a headers exchange matches. [none]
@@ -202,6 +296,8 @@ type Shovel struct {
 type ShovelSource struct {
 	// Queue is the name of a queue here.
 	Queue string // queue
+	// VHost is the name of the queue's vhost. ["/"]
+	VHost string // vhost
 }
 
 // ShovelTarget is where a shovel brings to.

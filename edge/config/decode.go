@@ -9,18 +9,25 @@ import (
 
 // Bounds of the values.
 const (
-	spoolBytesMin   = 16 << 20
-	commitWindowMax = 5 * time.Second
-	reconnectLeast  = 10 * time.Millisecond
-	reconnectMost   = 24 * time.Hour
-	prefetchDefault = 256
-	prefetchMax     = 65535
+	spoolBytesMin = 16 << 20
+
+	commitsPerSecondMax = 100_000
+	cardEnduranceMax    = 1_000_000 // TB
+	commitWindowMax     = 5 * time.Second
+	reconnectLeast      = 10 * time.Millisecond
+	reconnectMost       = 24 * time.Hour
+	prefetchDefault     = 256
+	prefetchMax         = 65535
+	channelsMost        = 65535
 )
 
 // decoder makes a Config of a tree.
 type decoder struct {
 	found  *collector
 	folder string // where relative paths of secrets start
+
+	// Names that must stand elsewhere in the file.
+	inVHosts, ofUsers []mention
 }
 
 // defaults is a Config without a file, before anything is chosen.
@@ -28,7 +35,7 @@ func defaults() *Config {
 	return &Config{
 		DataDir: "leveret-data",
 		Log:     Log{Level: slog.LevelInfo},
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever},
 		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
 	}
@@ -56,12 +63,14 @@ func (d *decoder) config(root *node) *Config {
 	s.section("log", func(s *section) { d.log(s, &c.Log) })
 	d.doors(s, c)
 	c.Spool.CommitWindow = c.Profile.commitWindow()
+	c.Spool.CommitsPerSecond = c.Profile.commitsPerSecond()
 	s.section("spool", func(s *section) { d.spool(s, &c.Spool) })
 	d.topology(s, c)
 	s.done()
 	if len(c.Users) == 0 {
 		c.Users = []User{guest()}
 	}
+	d.mentioned(c)
 	return c
 }
 
@@ -74,17 +83,29 @@ func (d *decoder) log(s *section, l *Log) {
 
 // doors reads the tables of everything that listens.
 func (d *decoder) doors(s *section, c *Config) {
-	s.section("amqp", func(s *section) { d.listen(s, &c.AMQP.Listen) })
-	s.section("mqtt", func(s *section) {
-		d.listen(s, &c.MQTT.Listen)
-		choice(s, "anonymous", &c.MQTT.Anonymous, AnonymousLoopback, AnonymousNever, AnonymousAlways)
+	s.section("amqp", func(s *section) {
+		d.listen(s, &c.AMQP.Listen)
+		d.logins(s, &c.AMQP)
 	})
+	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })
 	s.section("admin", func(s *section) { d.listen(s, &c.Admin.Listen) })
 	d.unshared(s, c)
 }
 
+// logins reads who comes into the AMQP door without a password.
+func (d *decoder) logins(s *section, a *AMQP) {
+	choice(s, "external_login", &a.ExternalLogin, CommonName, DistinguishedName, SubjectAlternativeName)
+	choice(s, "anonymous", &a.Anonymous, AnonymousNever, AnonymousLoopback, AnonymousAlways)
+	if s.has("anonymous_user") || a.Anonymous != AnonymousNever {
+		d.account(s, "anonymous_user", &a.AnonymousUser)
+	}
+	s.knows("anonymous_user")
+}
+
 func (d *decoder) spool(s *section, to *Spool) {
 	s.size("max_bytes", &to.MaxBytes, spoolBytesMin)
+	s.integer("commits_per_second", &to.CommitsPerSecond, 0, commitsPerSecondMax)
+	s.integer("card_endurance", &to.CardEndurance, 0, cardEnduranceMax)
 	if n := s.value("commit_window"); n != nil && n.kind == text && n.text == "" {
 		return // left to the profile
 	}

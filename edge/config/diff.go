@@ -31,11 +31,24 @@ var settings = [...]setting{
 	{"profile", true, func(c *Config) any { return c.Profile }},
 	{"log.level", false, func(c *Config) any { return c.Log.Level }},
 	{"amqp.listen", true, func(c *Config) any { return c.AMQP.Listen }},
+	{"amqp.external_login", false, func(c *Config) any { return c.AMQP.ExternalLogin }},
+	{"amqp.anonymous", false, func(c *Config) any { return c.AMQP.Anonymous }},
+	{"amqp.anonymous_user", false, func(c *Config) any { return c.AMQP.AnonymousUser }},
 	{"mqtt.listen", true, func(c *Config) any { return c.MQTT.Listen }},
+	{"mqtt.tls_listen", true, func(c *Config) any { return c.MQTT.TLSListen }},
+	{"mqtt.websocket_listen", true, func(c *Config) any { return c.MQTT.WebSocketListen }},
+	{"mqtt.websocket_tls_listen", true, func(c *Config) any { return c.MQTT.WebSocketTLSListen }},
+	{"mqtt.websocket_origins", true, func(c *Config) any { return c.MQTT.WebSocketOrigins }},
+	{"mqtt.cert_file", true, func(c *Config) any { return c.MQTT.CertFile }},
+	{"mqtt.key_file", true, func(c *Config) any { return c.MQTT.KeyFile }},
+	{"mqtt.client_ca_file", true, func(c *Config) any { return c.MQTT.ClientCAFile }},
+	{"mqtt.keep_qos0", true, func(c *Config) any { return c.MQTT.KeepQoS0 }},
 	{"mqtt.anonymous", false, func(c *Config) any { return c.MQTT.Anonymous }},
 	{"admin.listen", true, func(c *Config) any { return c.Admin.Listen }},
 	{"spool.max_bytes", true, func(c *Config) any { return c.Spool.MaxBytes }},
 	{"spool.commit_window", true, func(c *Config) any { return c.Spool.CommitWindow }},
+	{"spool.commits_per_second", true, func(c *Config) any { return c.Spool.CommitsPerSecond }},
+	{"spool.card_endurance", false, func(c *Config) any { return c.Spool.CardEndurance }},
 }
 
 // Diff lists what differs from old to new: the settings in the order of the
@@ -49,16 +62,43 @@ func Diff(old, new *Config) []Change {
 		}
 	}
 	changes = append(changes, entries("user", old.Users, new.Users, func(u User) string { return u.Name })...)
-	changes = append(changes, entries("exchange", old.Exchanges, new.Exchanges, func(e Exchange) string { return e.Name })...)
-	changes = append(changes, entries("queue", old.Queues, new.Queues, func(q Queue) string { return q.Name })...)
+	changes = append(changes, entries("vhost", old.VHosts, new.VHosts, func(v VHost) string { return v.Name })...)
+	changes = append(changes, entries("permission", old.Permissions, new.Permissions, func(p Permission) string { return within(p.User, p.VHost) })...)
+	changes = append(changes, entries("topic_permission", old.TopicPermissions, new.TopicPermissions, func(p TopicPermission) string {
+		return within(p.User+" for "+p.Exchange, p.VHost)
+	})...)
+	changes = append(changes, entries("exchange", old.Exchanges, new.Exchanges, func(e Exchange) string { return within(e.Name, e.VHost) })...)
+	changes = append(changes, entries("queue", old.Queues, new.Queues, func(q Queue) string { return within(q.Name, q.VHost) })...)
 	changes = append(changes, entries("binding", old.Bindings, new.Bindings, bindingName)...)
+	changes = append(changes, entries("policy", old.Policies, new.Policies, policyName)...)
 	changes = append(changes, entries("shovel", old.Shovels, new.Shovels, func(s Shovel) string { return s.Name })...)
 	return changes
 }
 
+// within is a name with its vhost, unless that is the default one.
+func within(name, vhost string) string {
+	if vhost == DefaultVHost {
+		return name
+	}
+	return fmt.Sprintf("%s (vhost %s)", name, vhost)
+}
+
+// policyName tells policies and operators' ones of a name apart.
+func policyName(p Policy) string {
+	name := within(p.Name, p.VHost)
+	if p.Operator {
+		name += ", operator's"
+	}
+	return name
+}
+
 // bindingName is all of a binding: two that differ in anything are two.
 func bindingName(b Binding) string {
-	name := fmt.Sprintf("%s -> %s, key %q", b.Source, b.Destination, b.Key)
+	to := b.Destination
+	if b.DestinationType == ToExchange {
+		to = "exchange " + to
+	}
+	name := within(fmt.Sprintf("%s -> %s, key %q", b.Source, to, b.Key), b.VHost)
 	if len(b.Arguments) > 0 {
 		name += fmt.Sprintf(", arguments %v", b.Arguments)
 	}

@@ -17,9 +17,13 @@ func TestDiffTellsEachKey(t *testing.T) {
 		want []Change
 	}{
 		{"data_dir=/x", []Change{{"data_dir", "leveret-data", "/x", true}}},
-		{"profile=server", []Change{{"profile", "tiny", "server", true}, {"spool.commit_window", "100ms", "0s", true}}},
+		{"profile=server", []Change{{"profile", "tiny", "server", true}, {"spool.commit_window", "100ms", "0s", true}, {"spool.commits_per_second", "10", "0", true}}},
 		{"log.level=warn", []Change{{"log.level", "INFO", "WARN", false}}},
 		{"amqp.listen=[]", []Change{{"amqp.listen", "[127.0.0.1:5672]", "[]", true}}},
+		{"amqp.external_login=distinguished_name", []Change{{"amqp.external_login", "common_name", "distinguished_name", false}}},
+		{"amqp={anonymous='always',anonymous_user='guest'}", []Change{
+			{"amqp.anonymous", "never", "always", false}, {"amqp.anonymous_user", "", "guest", false},
+		}},
 		{"mqtt.listen=:1", []Change{{"mqtt.listen", "[127.0.0.1:1883]", "[:1]", true}}},
 		{"mqtt.anonymous=never", []Change{{"mqtt.anonymous", "loopback", "never", false}}},
 		{"admin.listen=:1", []Change{{"admin.listen", "[127.0.0.1:15672]", "[:1]", true}}},

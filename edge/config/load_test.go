@@ -35,10 +35,10 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		DataDir: "leveret-data",
 		Profile: profile,
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever},
 		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback"},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
-		Spool:   Spool{CommitWindow: profile.commitWindow()},
+		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond()},
 		Users: []User{{
 			Name: "guest", Hash: users.HashPassword("guest"), Tags: []string{"administrator"},
 			Configure: ".*", Write: ".*", Read: ".*", LoopbackOnly: true,
@@ -60,14 +60,22 @@ profile = "tiny"
 log.level = "debug"
 [amqp]
 listen = ["127.0.0.1:0", "[::1]:5672"]
+external_login = "distinguished_name"
+anonymous = "loopback"
+anonymous_user = "anna"
 [mqtt]
 listen = []
+websocket_listen = "unix.example:8083"
+websocket_origins = ["*.example:1", "*"]
+keep_qos0 = true
 anonymous = "never"
 [admin]
 listen = ":15672"
 [spool]
 max_bytes = "1.5GiB"
 commit_window = "7ms"
+commits_per_second = 25
+card_endurance = 80
 [[user]]
 name = "anna"
 password = """
@@ -76,6 +84,28 @@ er"""
 tags = ["monitoring"]
 write = ""
 read = '^a\.b$'
+connections_max = 3
+channels_max = 4
+[[vhost]]
+name = "lab"
+connections_max = 5
+queues_max = 6
+[[user]]
+name = "ben"
+password = "b"
+read = "r"
+[[permission]]
+user = "ben"
+vhost = "lab"
+write = "^w$"
+[[topic_permission]]
+user = "anna"
+write = "^{client_id}"
+[[topic_permission]]
+user = "anna"
+vhost = "lab"
+exchange = "t"
+read = ""
 [[exchange]]
 name = "e"
 type = "headers"
@@ -88,11 +118,27 @@ x-a.b = [1, -2.5, true, {c = "d"}]
 [[queue]]
 name = "q"
 arguments = {x-max-length = 0x10, x-f = 1_000.5}
+[[queue]]
+name = "q"
+vhost = "lab"
 [[binding]]
 source = "amq.topic"
 destination = "q"
 key = "a.#"
 arguments = {x-match = "all"}
+[[binding]]
+vhost = "lab"
+source = "amq.topic"
+destination = "amq.fanout"
+destination_type = "exchange"
+[[policy]]
+name = "short"
+vhost = "lab"
+pattern = "^a"
+apply_to = "queues"
+priority = -1
+operator = true
+definition = {max-length = 9}
 [[shovel]]
 name = "up"
 source = {queue = "q"}
@@ -102,7 +148,7 @@ reconnect_min = "10ms"
 reconnect_max = "24h"
 [[shovel]]
 name = "up2"
-source.queue = "q"
+source = {queue = "q", vhost = "lab"}
 target.uri = "amqps://u:p%40@h:5671/%2F?heartbeat=10"
 target.exchange = ""
 target.key = "far"
@@ -111,30 +157,52 @@ target.key = "far"
 		DataDir: "/var/lib/leveret",
 		Profile: Tiny,
 		Log:     Log{slog.LevelDebug},
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:0", "[::1]:5672"}},
-		MQTT:    MQTT{Listen: []string{}, Anonymous: AnonymousNever},
-		Admin:   Admin{Listen: []string{":15672"}},
-		Spool:   Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond},
+		AMQP: AMQP{
+			Listen:        []string{"127.0.0.1:0", "[::1]:5672"},
+			ExternalLogin: DistinguishedName, Anonymous: AnonymousLoopback, AnonymousUser: "anna",
+		},
+		MQTT: MQTT{
+			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
+			KeepQoS0: true, Anonymous: AnonymousNever,
+		},
+		Admin: Admin{Listen: []string{":15672"}},
+		Spool: Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
 		Users: []User{{
 			Name: "anna", Hash: users.HashPassword("long\ner"), Tags: []string{"monitoring"},
-			Configure: ".*", Write: "", Read: `^a\.b$`,
-		}},
+			Configure: ".*", Write: "", Read: `^a\.b$`, ConnectionsMax: 3, ChannelsMax: 4,
+		}, {Name: "ben", Hash: users.HashPassword("b"), Read: "r"}},
+		VHosts:      []VHost{{Name: "lab", ConnectionsMax: 5, QueuesMax: 6}},
+		Permissions: []Permission{{User: "ben", VHost: "lab", Configure: ".*", Write: "^w$", Read: ".*"}},
+		TopicPermissions: []TopicPermission{
+			{User: "anna", VHost: "/", Exchange: "amq.topic", Write: "^{client_id}", Read: ".*"},
+			{User: "anna", VHost: "lab", Exchange: "t", Write: ".*"},
+		},
 		Exchanges: []Exchange{{
-			Name: "e", Type: "headers", AutoDelete: true, Internal: true,
+			Name: "e", VHost: "/", Type: "headers", AutoDelete: true, Internal: true,
 			Arguments: amqp.Table{
 				{Key: "alternate-exchange", Value: "amq.fanout"},
 				{Key: "x-a", Value: amqp.Table{{Key: "b", Value: amqp.Array{int64(1), -2.5, true, amqp.Table{{Key: "c", Value: "d"}}}}}},
 			},
 		}},
-		Queues:   []Queue{{Name: "q", Durable: true, Arguments: amqp.Table{{Key: "x-max-length", Value: int64(16)}, {Key: "x-f", Value: 1000.5}}}},
-		Bindings: []Binding{{Source: "amq.topic", Destination: "q", Key: "a.#", Arguments: amqp.Table{{Key: "x-match", Value: "all"}}}},
+		Queues: []Queue{
+			{Name: "q", VHost: "/", Durable: true, Arguments: amqp.Table{{Key: "x-max-length", Value: int64(16)}, {Key: "x-f", Value: 1000.5}}},
+			{Name: "q", VHost: "lab", Durable: true},
+		},
+		Bindings: []Binding{
+			{VHost: "/", Source: "amq.topic", Destination: "q", DestinationType: ToQueue, Key: "a.#", Arguments: amqp.Table{{Key: "x-match", Value: "all"}}},
+			{VHost: "lab", Source: "amq.topic", Destination: "amq.fanout", DestinationType: ToExchange},
+		},
+		Policies: []Policy{{
+			Name: "short", VHost: "lab", Pattern: "^a", ApplyTo: "queues", Priority: -1, Operator: true,
+			Definition: amqp.Table{{Key: "max-length", Value: int64(9)}},
+		}},
 		Shovels: []Shovel{
 			{
-				Name: "up", Source: ShovelSource{"q"}, Target: ShovelTarget{URI: URI{"amqp://u:p@h/v"}, Key: "k"},
+				Name: "up", Source: ShovelSource{"q", "/"}, Target: ShovelTarget{URI: URI{"amqp://u:p@h/v"}, Key: "k"},
 				Prefetch: 1, ReconnectMin: 10 * time.Millisecond, ReconnectMax: 24 * time.Hour,
 			},
 			{
-				Name: "up2", Source: ShovelSource{"q"},
+				Name: "up2", Source: ShovelSource{"q", "lab"},
 				Target:   ShovelTarget{URI: URI{"amqps://u:p%40@h:5671/%2F?heartbeat=10"}, Key: "far"},
 				Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
 			},
@@ -179,15 +247,17 @@ func TestShippedFile(t *testing.T) {
 		t.Errorf("the examples gave %+v", c.Redacted())
 	}
 	for _, key := range []string{
-		"data_dir", "profile", "level", "listen", "anonymous", "max_bytes", "commit_window", "name", "password",
+		"data_dir", "profile", "level", "listen", "anonymous", "tls_listen", "websocket_listen",
+		"websocket_tls_listen", "websocket_origins", "keep_qos0", "max_bytes", "commit_window", "name", "password",
 		"password_hash", "tags", "configure", "write", "read", "loopback_only", "type", "durable", "auto_delete",
-		"internal", "arguments", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
+		"internal", "arguments", "vhost", "user", "connections_max", "channels_max", "queues_max", "destination_type", "pattern",
+		"apply_to", "priority", "operator", "definition", "external_login", "anonymous_user", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
 	} {
 		if !regexp.MustCompile(`(?m)^` + key + ` = `).Match(all) {
 			t.Errorf("the shipped file does not show %s", key)
 		}
 	}
-	for _, key := range []string{"password_file", "uri_file", "uri_env"} {
+	for _, key := range []string{"password_file", "uri_file", "uri_env", "cert_file", "key_file", "client_ca_file"} {
 		if !strings.Contains(string(shipped), key) {
 			t.Errorf("the shipped file does not mention %s", key)
 		}

@@ -45,11 +45,36 @@ func (p Profile) commitWindow() time.Duration {
 	return 0
 }
 
-// Anonymous says which MQTT clients need no user name.
+// commitsPerSecond is the profile's default of spool.commits_per_second.
+func (p Profile) commitsPerSecond() int {
+	if p == Tiny {
+		return 10
+	}
+	return 0
+}
+
+// Anonymous says which clients need no user name.
 type Anonymous string
 
 const (
 	AnonymousLoopback Anonymous = "loopback"
 	AnonymousNever    Anonymous = "never"
 	AnonymousAlways   Anonymous = "always"
+)
+
+// ExternalLogin says what of a client's certificate is the user's name.
+type ExternalLogin string
+
+const (
+	CommonName             ExternalLogin = "common_name"
+	DistinguishedName      ExternalLogin = "distinguished_name"
+	SubjectAlternativeName ExternalLogin = "subject_alternative_name"
+)
+
+// DestinationType says what a binding leads to.
+type DestinationType string
+
+const (
+	ToQueue    DestinationType = "queue"
+	ToExchange DestinationType = "exchange"
 )

@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,40 +15,47 @@ import (
 
 // topology reads what the broker declares at start: the lists of tables.
 func (d *decoder) topology(s *section, c *Config) {
-	d.named(s, "user", func(s *section) string {
-		u := d.user(s)
+	d.rights(s, c)
+	d.named(s, "user", func(s *section) (in, name string) {
+		u := d.user(s, c)
 		c.Users = append(c.Users, u)
-		return u.Name
+		return "", u.Name
 	})
-	d.named(s, "exchange", func(s *section) string {
+	d.named(s, "exchange", func(s *section) (in, name string) {
 		e := d.exchange(s)
 		c.Exchanges = append(c.Exchanges, e)
-		return e.Name
+		return e.VHost, e.Name
 	})
-	d.named(s, "queue", func(s *section) string {
+	d.named(s, "queue", func(s *section) (in, name string) {
 		q := d.queue(s)
 		c.Queues = append(c.Queues, q)
-		return q.Name
+		return q.VHost, q.Name
 	})
 	s.each("binding", func(s *section) { c.Bindings = append(c.Bindings, d.binding(s)) })
-	d.named(s, "shovel", func(s *section) string {
+	d.named(s, "policy", func(s *section) (in, name string) {
+		p := d.policy(s)
+		c.Policies = append(c.Policies, p)
+		return fmt.Sprint(p.Operator, p.VHost), p.Name
+	})
+	d.named(s, "shovel", func(s *section) (in, name string) {
 		v := d.shovel(s)
 		c.Shovels = append(c.Shovels, v)
-		return v.Name
+		return "", v.Name
 	})
 }
 
-// named reads a list of tables of which each has a name of its own.
-func (d *decoder) named(s *section, list string, read func(*section) string) {
-	first := map[string]place{}
+// named reads a list of tables of which each has a name of its own among those
+// that are in the same.
+func (d *decoder) named(s *section, list string, read func(*section) (in, name string)) {
+	first := map[[2]string]place{}
 	s.each(list, func(s *section) {
-		name := read(s)
+		in, name := read(s)
 		if name == "" {
 			return // missing or wrong, which was told
 		}
 		at := s.table.get("name").value.at
-		if other, twice := first[name]; !twice {
-			first[name] = at
+		if other, twice := first[[2]string{in, name}]; !twice {
+			first[[2]string{in, name}] = at
 		} else {
 			d.found.add(at, s.key("name"), "%q is there twice%s", name, other.first())
 		}
@@ -69,23 +78,20 @@ func (d *decoder) mine(s *section, to *string, example string) {
 	}
 }
 
-func (d *decoder) user(s *section) User {
+func (d *decoder) user(s *section, c *Config) User {
 	u := User{Tags: []string{}, Configure: ".*", Write: ".*", Read: ".*"}
 	d.must(s, "name", &u.Name, "anna")
 	d.password(s, &u.Hash)
 	s.texts("tags", &u.Tags, false, checkTag)
-	for _, p := range []struct {
-		name string
-		to   *string
-	}{{"configure", &u.Configure}, {"write", &u.Write}, {"read", &u.Read}} {
-		if !s.text(p.name, p.to) {
-			continue
-		}
-		if err := users.CheckPattern(*p.to); err != nil {
-			s.bad(p.name, s.table.get(p.name).value, "%s", err)
-		}
+	if slices.ContainsFunc(c.Permissions, func(p Permission) bool { return p.User == u.Name }) {
+		u.Configure, u.Write, u.Read = "", "", "" // whoever lists vhosts means those
 	}
+	pattern(s, "configure", &u.Configure, users.CheckPattern)
+	pattern(s, "write", &u.Write, users.CheckPattern)
+	pattern(s, "read", &u.Read, users.CheckPattern)
 	s.boolean("loopback_only", &u.LoopbackOnly)
+	s.integer("connections_max", &u.ConnectionsMax, 0, limitMost)
+	s.integer("channels_max", &u.ChannelsMax, 0, channelsMost)
 	return u
 }
 
@@ -130,7 +136,9 @@ func (d *decoder) hash(s *section, key, secret string, to *users.Hash) {
 func (d *decoder) exchange(s *section) Exchange {
 	e := Exchange{Durable: true}
 	d.mine(s, &e.Name, "readings")
-	choice(s, "type", &e.Type, "direct", "fanout", "topic", "headers")
+	d.vhost(s, &e.VHost)
+	choice(s, "type", &e.Type, "direct", "fanout", "topic", "headers",
+		"x-consistent-hash", "x-random", "x-local-random", "x-message-deduplication", "x-delayed-message")
 	if !s.has("type") {
 		s.lacks("type", `is missing; write type = "topic" (or "direct", "fanout", "headers")`)
 	}
@@ -144,6 +152,7 @@ func (d *decoder) exchange(s *section) Exchange {
 func (d *decoder) queue(s *section) Queue {
 	q := Queue{Durable: true}
 	d.mine(s, &q.Name, "readings")
+	d.vhost(s, &q.VHost)
 	s.boolean("durable", &q.Durable)
 	s.boolean("auto_delete", &q.AutoDelete)
 	d.arguments(s, &q.Arguments)
@@ -151,9 +160,11 @@ func (d *decoder) queue(s *section) Queue {
 }
 
 func (d *decoder) binding(s *section) Binding {
-	var b Binding
+	b := Binding{DestinationType: ToQueue}
+	d.vhost(s, &b.VHost)
 	d.must(s, "source", &b.Source, "amq.topic")
 	d.must(s, "destination", &b.Destination, "readings")
+	choice(s, "destination_type", &b.DestinationType, ToQueue, ToExchange)
 	s.short("key", &b.Key)
 	d.arguments(s, &b.Arguments)
 	return b
@@ -162,7 +173,11 @@ func (d *decoder) binding(s *section) Binding {
 func (d *decoder) shovel(s *section) Shovel {
 	v := Shovel{Prefetch: prefetchDefault, ReconnectMin: time.Second, ReconnectMax: time.Minute}
 	d.must(s, "name", &v.Name, "cloud")
-	s.section("source", func(s *section) { d.must(s, "queue", &v.Source.Queue, "readings") })
+	v.Source.VHost = DefaultVHost
+	s.section("source", func(s *section) {
+		d.must(s, "queue", &v.Source.Queue, "readings")
+		d.vhost(s, &v.Source.VHost)
+	})
 	if !s.has("source") {
 		s.lacks("source", `is missing; write source = {queue = "readings"}`)
 	}
@@ -210,17 +225,21 @@ func (d *decoder) target(s *section, t *ShovelTarget) {
 
 // arguments reads the optional table of arguments.
 func (d *decoder) arguments(s *section, to *amqp.Table) {
-	const name = "arguments"
+	d.fields(s, "arguments", to)
+}
+
+// fields reads a table of AMQP.
+func (d *decoder) fields(s *section, name string, to *amqp.Table) {
 	if n := s.value(name); n != nil && s.is(name, n, table) {
-		v, _ := d.argument(s, n, 0).(amqp.Table)
+		v, _ := d.argument(s, name, n, 0).(amqp.Table)
 		*to = v
 	}
 }
 
 // argument is a node as a field value of AMQP; nil when that cannot be.
-func (d *decoder) argument(s *section, n *node, depth int) any {
+func (d *decoder) argument(s *section, name string, n *node, depth int) any {
 	if depth > amqp.TableDepthMax {
-		s.bad("arguments", n, "must be nested at most %d deep", amqp.TableDepthMax)
+		s.bad(name, n, "must be nested at most %d deep", amqp.TableDepthMax)
 		return nil
 	}
 	switch n.kind {
@@ -231,39 +250,39 @@ func (d *decoder) argument(s *section, n *node, depth int) any {
 	case integer:
 		v, err := strconv.ParseInt(n.text, 0, 64)
 		if err != nil {
-			s.bad("arguments", n, "must be from %d to %d", int64(math.MinInt64), int64(math.MaxInt64))
+			s.bad(name, n, "must be from %d to %d", int64(math.MinInt64), int64(math.MaxInt64))
 		}
 		return v
 	case float:
 		v, err := strconv.ParseFloat(strings.ReplaceAll(n.text, "_", ""), 64)
 		if err != nil {
-			s.bad("arguments", n, "the number is too large")
+			s.bad(name, n, "the number is too large")
 		}
 		return v
 	case list:
 		values := make(amqp.Array, len(n.items))
 		for i, item := range n.items {
-			values[i] = d.argument(s, item, depth+1)
+			values[i] = d.argument(s, name, item, depth+1)
 		}
 		return values
 	case table:
-		return d.argumentTable(s, n, depth)
+		return d.argumentTable(s, name, n, depth)
 	}
-	s.bad("arguments", n, "must hold text, numbers, booleans, lists and tables, found %s", n.kind)
+	s.bad(name, n, "must hold text, numbers, booleans, lists and tables, found %s", n.kind)
 	return nil
 }
 
-func (d *decoder) argumentTable(s *section, n *node, depth int) any {
+func (d *decoder) argumentTable(s *section, name string, n *node, depth int) any {
 	if len(n.keys) > amqp.TableFieldsMax {
-		s.bad("arguments", n, "must have at most %d fields", amqp.TableFieldsMax)
+		s.bad(name, n, "must have at most %d fields", amqp.TableFieldsMax)
 		return nil
 	}
 	fields := make(amqp.Table, len(n.keys))
 	for i, f := range n.keys {
 		if f.name == "" || len(f.name) > shortMax {
-			d.found.add(f.at, s.key("arguments"), "a field's name must have from 1 to %d bytes", shortMax)
+			d.found.add(f.at, s.key(name), "a field's name must have from 1 to %d bytes", shortMax)
 		}
-		fields[i] = amqp.Field{Key: f.name, Value: d.argument(s, f.value, depth+1)}
+		fields[i] = amqp.Field{Key: f.name, Value: d.argument(s, name, f.value, depth+1)}
 	}
 	return fields
 }

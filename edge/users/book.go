@@ -4,7 +4,8 @@
 // A Book is made once from the accounts of the configuration and never changes;
 // a reload makes a new one. It keeps hashes, not passwords, and answers two
 // questions: Authenticate (is this the user?) and, on the User it hands out,
-// Allows (may this user configure, write or read that resource?).
+// Enter (may it come into this vhost, and what may it configure, write and read
+// there?).
 //
 // A refused login costs the same whether the user exists or not, so that names
 // cannot be found by timing, and says nothing but that it was refused. The
@@ -40,7 +41,14 @@ type Account struct {
 	// Patterns (regular expressions) of the names that the user may declare
 	// and delete, publish to or bind, and consume or get from. See Allows.
 	Configure, Write, Read string
-	LoopbackOnly           bool
+	// Permissions are for single vhosts, in which they hold in place of the
+	// patterns above. Where there is none and those above are all empty, the
+	// user may not enter.
+	Permissions  []Permission
+	Topics       []TopicPermission
+	LoopbackOnly bool
+	// ConnectionsMax and ChannelsMax: see the methods of User. 0 is no bound.
+	ConnectionsMax, ChannelsMax int
 }
 
 // Book is a set of accounts. The zero Book refuses everyone.

@@ -208,7 +208,7 @@ func TestVerdictsAreBounded(t *testing.T) {
 			t.Fatalf("Allows(%q) = %v", name, got)
 		}
 	}
-	if n := len(u.rights[broker.Read].verdicts); n > verdictsMax {
+	if n := len(u.grants.own[broker.Read].verdicts); n > verdictsMax {
 		t.Errorf("%d verdicts kept, at most %d are allowed", n, verdictsMax)
 	}
 }

@@ -11,11 +11,13 @@ import (
 )
 
 // A User is what the core asks.
-var _ broker.Access = (*User)(nil)
+var (
+	_ broker.VHostAccess   = (*User)(nil)
+	_ broker.BoundedAccess = (*User)(nil)
+	_ broker.TopicAccess   = (*entered)(nil)
+)
 
 const (
-	actions = 3 // of broker.Action
-
 	patternMax  = 4096 // bytes of one pattern
 	verdictsMax = 512  // resources whose verdict is kept for each user and action
 
@@ -24,18 +26,13 @@ const (
 	defaultExchange = "amq.default"
 )
 
-// Allows reports whether the user may do a to the resource (the name of a
-// queue or an exchange). A pattern is searched in the name, it is not anchored:
+// Allows reports whether the user, where no permission of a vhost says
+// otherwise, may do a to the resource (the name of a queue or an exchange); a
+// connection is asked by what Enter gave it. A pattern is searched in the name, it is not anchored:
 // "temp" allows "room.temperature", "^temp$" allows only "temp". The empty
 // pattern allows nothing. The nameless exchange is looked up as "amq.default".
 func (u *User) Allows(a broker.Action, resource string) bool {
-	if int(a) >= len(u.rights) {
-		return false
-	}
-	if resource == "" {
-		resource = defaultExchange
-	}
-	return u.rights[a].allow(resource)
+	return u.grants.own.Allows(a, resource)
 }
 
 // CheckPattern tells what is wrong with a pattern, or nil.

@@ -5,13 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"leveret/amqp/broker"
 )
 
 // User is an account that may be asked for its rights. It is shared by all the
@@ -22,7 +19,9 @@ type User struct {
 
 	hash         Hash
 	loopbackOnly bool
-	rights       [actions]rights
+	grants       grants
+	connections  int
+	channels     int
 
 	// A right password of a slow hash is recognised for rememberedFor, so that
 	// a thousand devices that come back at once do not cost a minute of CPU.
@@ -44,15 +43,22 @@ func newUser(a Account) (*User, error) {
 	case len(a.Name) > NameMax:
 		return nil, errors.New("the name is longer than 255 bytes")
 	}
-	u := &User{Name: a.Name, Tags: slices.Clone(a.Tags), hash: a.Hash, loopbackOnly: a.LoopbackOnly}
-	for action, pattern := range [actions]string{broker.Configure: a.Configure, broker.Write: a.Write, broker.Read: a.Read} {
-		if err := u.rights[action].compile(pattern); err != nil {
-			return nil, fmt.Errorf("%s: %w", broker.Action(action), err)
-		}
+	u := &User{
+		Name: a.Name, Tags: slices.Clone(a.Tags), hash: a.Hash, loopbackOnly: a.LoopbackOnly,
+		connections: a.ConnectionsMax, channels: a.ChannelsMax,
+	}
+	var err error
+	if u.grants, err = newGrants(a); err != nil {
+		return nil, err
 	}
 	rand.Read(u.salt[:]) // never fails, see crypto/rand
 	return u, nil
 }
+
+// ConnectionsMax bounds the connections of the user, all together, and
+// ChannelsMax the AMQP channels of each; 0 is no bound of its own.
+func (u *User) ConnectionsMax() int { return u.connections }
+func (u *User) ChannelsMax() int    { return u.channels }
 
 // HasTag reports whether the account carries a tag (administrator, monitoring,
 // management, policymaker or one of the operator's own).

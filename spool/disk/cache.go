@@ -76,6 +76,7 @@ func (s *Store) chunk(txn *badger.Txn, id uint64) (*chunk, error) {
 	s.files.moved.Add(int64(len(raw)))
 	c, err := decodeChunk(id, raw, s.zip)
 	if err != nil {
+		s.bury(fmt.Sprintf("chunk-%d", id), raw)
 		return nil, err
 	}
 	s.cache.put(c)

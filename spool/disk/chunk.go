@@ -183,7 +183,8 @@ func decodeTable(b []byte, count int, size uint32) ([]slot, error) {
 	return slots, nil
 }
 
-// record gives the bytes of one record, or ErrCorrupt.
+// record gives the bytes of one record; with ErrCorrupt they are for the
+// quarantine only.
 func (c *chunk) record(i uint32) ([]byte, error) {
 	if int(i) >= len(c.slots) {
 		return nil, fmt.Errorf("%w: chunk %d has no slot %d", spool.ErrCorrupt, c.id, i)
@@ -191,7 +192,7 @@ func (c *chunk) record(i uint32) ([]byte, error) {
 	s := c.slots[i]
 	data := c.body[s.off : s.off+s.n : s.off+s.n]
 	if recordSum(c.id, i, data) != s.sum {
-		return nil, fmt.Errorf("%w: slot %d of chunk %d fails its checksum", spool.ErrCorrupt, i, c.id)
+		return data, fmt.Errorf("%w: slot %d of chunk %d fails its checksum", spool.ErrCorrupt, i, c.id)
 	}
 	return data, nil
 }

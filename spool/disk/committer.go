@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,8 @@ const idleLook = time.Second
 // returns early with ErrFailed when the disk cannot be trusted any more. It is
 // called once.
 func (s *Store) Run(ctx context.Context) error {
-	c := &committer{Store: s, ended: s.opts.Now().Add(-s.opts.CommitWindow)}
+	now := s.opts.Now()
+	c := &committer{Store: s, ended: now.Add(-s.opts.CommitWindow), settled: now.Add(settledAfter)}
 	c.janitor.store, c.janitor.passes = s, 1 // what the last life left half done
 	err := c.run(ctx)
 	c.janitor.wait()
@@ -32,6 +34,11 @@ type committer struct {
 	ended   time.Time // of the last commit
 	janitor janitor
 	writers []*chunkWriter // buffers for chunks, used again
+
+	pace     time.Time // small groups wait until then, see spend
+	settled  time.Time // when the start will have been good; zero: it was
+	defsDue  time.Time // when definitions are to be copied; zero: nothing changed
+	defsDone time.Time // when they were last
 }
 
 func (c *committer) run(ctx context.Context) error {
@@ -41,6 +48,9 @@ func (c *committer) run(ctx context.Context) error {
 		now := c.opts.Now()
 		due, staged := c.due()
 		if staged && (!due.After(now) || ctx.Err() != nil) {
+			if err := c.awaitSpace(ctx); err != nil {
+				return err
+			}
 			if err := c.commit(); err != nil {
 				return err
 			}
@@ -79,6 +89,33 @@ func (c *committer) run(ctx context.Context) error {
 	}
 }
 
+// awaitSpace waits while the volume is so full that writing would end the
+// process. What is staged keeps waiting too, and nothing of it is promised.
+func (c *committer) awaitSpace(ctx context.Context) error {
+	c.mu.Lock()
+	bytes := c.staged.bytes
+	c.mu.Unlock()
+	told := false
+	for {
+		err := c.mayWrite(bytes)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errNoSpace) || ctx.Err() != nil {
+			return err
+		}
+		if !told {
+			told = true
+			c.opts.Log.Error("commits wait for space", "dir", c.opts.Dir, "err", err)
+		}
+		c.gate()
+		select {
+		case <-time.After(spaceLook):
+		case <-ctx.Done():
+		}
+	}
+}
+
 // inBetween does one step of the work that goes on between commits.
 func (c *committer) inBetween() (more bool, err error) {
 	if more, err = c.resumePurges(); more || err != nil {
@@ -108,10 +145,24 @@ func (c *committer) due() (at time.Time, staged bool) {
 	case g.asking == 0:
 		return later(g.begun, c.ended).Add(c.opts.CommitWindow), true
 	case c.answered > 0 && g.asking >= c.answered && c.echo(g.begun):
-		return g.begun, true
+		return later(g.begun, c.pace), true
 	default:
-		return c.ended.Add(c.opts.CommitWindow), true
+		return later(c.ended.Add(c.opts.CommitWindow), c.pace), true
 	}
+}
+
+// commitBurst is how many seconds' worth of commits may come at once.
+const commitBurst = 10
+
+// spend notes a commit. Each one puts the next off by its share of a second,
+// on an account that may be overdrawn by a burst.
+func (c *committer) spend(at time.Time) {
+	n := c.opts.CommitsPerSecond
+	if n <= 0 {
+		return
+	}
+	full := at.Add(-commitBurst * time.Second)
+	c.pace = later(c.pace, full).Add(time.Second / time.Duration(n))
 }
 
 // echoMax is how soon after its answer a peer that waited for it has sent the
@@ -160,13 +211,17 @@ func (c *committer) commit() error {
 	c.index.begin(c.snap.txn) // only this goroutine replaces snap
 	written, err := c.build(g)
 	if err == nil {
-		err = c.write()
+		err = c.write(written)
 	}
 	c.index.end()
 	if err != nil {
 		return fmt.Errorf("commit up to %d: %w", g.last, err)
 	}
 	c.ended = c.opts.Now()
+	c.spend(c.ended)
+	if len(g.puts) > 0 && c.defsDue.IsZero() {
+		c.defsDue = later(c.ended.Add(defCopySoon), c.defsDone.Add(defCopyEvery))
+	}
 	c.publish(func() {
 		c.stats.Written += uint64(written)
 		c.settleLocked(g)
@@ -179,13 +234,14 @@ func (c *committer) commit() error {
 // write brings the index's changes to the disk. It returns nil only when they
 // are there: synced, nothing in Badger's log says otherwise (a failed sync of
 // the value log is reported nowhere else), and the names of new files synced.
-func (c *committer) write() error {
-	list := c.index.changes.list
-	if len(list) == 0 {
+func (c *committer) write(records int) error {
+	if len(c.index.changes.list) == 0 {
 		return nil
 	}
+	next := mark{c.mark.commits + 1, c.mark.records + uint64(records)}
+	c.index.changes.set([]byte{classMark}, next.encode())
 	begun := time.Now()
-	if err := c.out.write(list); err != nil {
+	if err := c.out.write(c.index.changes.list); err != nil {
 		return err
 	}
 	if err := c.latch.err(); err != nil {
@@ -193,6 +249,12 @@ func (c *committer) write() error {
 	}
 	if err := c.files.settle(c.index.changes.bytes); err != nil {
 		return err
+	}
+	c.mark = next
+	if next.commits >= c.high.noted.commits+markEvery {
+		if err := c.high.note(next); err != nil {
+			return err
+		}
 	}
 	c.mu.Lock()
 	c.stats.Commits++
@@ -283,7 +345,7 @@ func (c *committer) resumePurge(q spool.QueueID) error {
 	_, err := c.index.resume(q)
 	if err == nil {
 		c.index.flush()
-		err = c.write()
+		err = c.write(0)
 	}
 	c.index.end()
 	if err != nil {

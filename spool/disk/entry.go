@@ -197,6 +197,17 @@ func (e *entry) decode(b []byte) error {
 	u := uvarints{b: b}
 	e.chunk = u.next()
 	e.weight = u.next()
+	if err := e.readLive(&u); err != nil {
+		return err
+	}
+	if len(u.b) != 0 {
+		return errors.New("bytes are left over")
+	}
+	return nil
+}
+
+// readLive reads what appendLive wrote.
+func (e *entry) readLive(u *uvarints) error {
 	e.bytes = int64(u.next() & math.MaxInt64)
 	e.volatile = int64(u.next() & math.MaxInt64)
 	n := u.next()
@@ -215,9 +226,6 @@ func (e *entry) decode(b []byte) error {
 		pos, slot = pos+dp, slot+ds
 		e.runs[i] = run{spool.Pos(pos), uint32(slot), uint32(count), c&1 == 1}
 		pos, slot = pos+count, slot+count
-	}
-	if len(u.b) != 0 {
-		return errors.New("bytes are left over")
 	}
 	e.top = e.last()
 	return nil

@@ -4,6 +4,9 @@ import "errors"
 
 // Private doors for tests.
 
+// MarkEvery is how far the high-water file may lag behind.
+const MarkEvery = markEvery
+
 // Abandon makes Run stop without its last commit, as a power cut would.
 func (s *Store) Abandon() {
 	s.mu.Lock()
@@ -25,9 +28,7 @@ func (s *Store) Badger() interface {
 
 // SetBudget changes the budget and looks at it.
 func (s *Store) SetBudget(n int64) {
-	s.mu.Lock()
-	s.opts.BudgetBytes = n
-	s.mu.Unlock()
+	s.budget.Store(n)
 	s.gate()
 	s.signal()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,10 +21,6 @@ import (
 // lockName is the file that keeps a second process out of the folder. Badger
 // has a lock too, but says nothing useful when it is taken.
 const lockName = "owner"
-
-// openMargin must be free beside Badger's files before they are opened: on a
-// full volume writing to a mapped file kills the process.
-const openMargin = 16 << 20
 
 // takeLock locks the folder for this process; the lock goes with the file.
 func takeLock(dir string) (*os.File, error) {
@@ -51,45 +46,25 @@ func takeLock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// inspect looks at the files before Badger does. It removes the empty files
-// that a power cut leaves behind and that would keep Badger from opening, and
-// refuses a folder whose manifest is lost: Badger would delete the tables.
-func inspect(dir string, log *slog.Logger) error {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("look into spool: %w", err)
-	}
-	data, manifest := "", false
-	for _, f := range list {
-		info, err := f.Info()
-		if err != nil {
-			return fmt.Errorf("look into spool: %w", err)
-		}
-		switch name := f.Name(); {
-		case name == "MANIFEST":
-			manifest = info.Size() > 0
-		case info.Size() == 0 && (strings.HasSuffix(name, ".mem") || strings.HasSuffix(name, ".vlog")):
-			log.Warn("empty spool file removed", "file", name)
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return fmt.Errorf("remove empty spool file: %w", err)
-			}
-		case strings.HasSuffix(name, ".sst"), strings.HasSuffix(name, ".vlog"):
-			data = name
-		}
-	}
-	if data != "" && !manifest {
-		return fmt.Errorf("%w: %s has data (%s) but no MANIFEST; nothing was changed", spool.ErrCorrupt, dir, data)
-	}
-	return nil
-}
-
-// roomToOpen refuses to open on a volume that is too full for it.
+// roomToOpen refuses to open on a volume that is too full for it, after the
+// ballast was given up.
 func roomToOpen(o *Options) error {
+	need := o.needToOpen()
 	free, _, err := volume(o.Dir)
+	if err != nil || free >= need {
+		return err
+	}
+	had, err := dropBallast(o.Dir)
 	if err != nil {
 		return err
 	}
-	if need := 2*o.MemTableSize + 2*o.ValueLogFileSize + openMargin; free < need {
+	if had {
+		o.Log.Warn("the volume is full: ballast given up", "dir", o.Dir, "free", free)
+	}
+	if free, _, err = volume(o.Dir); err != nil {
+		return err
+	}
+	if free < need {
 		return fmt.Errorf("open spool %s: %d bytes are free on the volume, %d are needed", o.Dir, free, need)
 	}
 	return nil
@@ -104,52 +79,6 @@ func volume(dir string) (free, total int64, err error) {
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
-// gate decides whether Enters are taken: not when the budget is spent, nor
-// when the volume runs full. It opens again a little later than it closes.
-func (s *Store) gate() {
-	why := s.tooFull()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case why != nil && s.full == nil:
-		s.opts.Log.Warn("spool is full", "dir", s.opts.Dir, "err", why)
-	case why == nil && s.full != nil:
-		s.opts.Log.Info("spool has room again", "dir", s.opts.Dir)
-	}
-	s.full = why
-	s.letInLocked()
-}
-
-func (s *Store) tooFull() error {
-	s.mu.Lock()
-	was := s.full != nil
-	s.mu.Unlock()
-	if budget := s.opts.BudgetBytes; budget > 0 {
-		used := s.files.used()
-		if was {
-			used += budget / 16
-		}
-		if used >= budget {
-			return fmt.Errorf("%w: budget of %d bytes", spool.ErrFull, budget)
-		}
-	}
-	free, total, err := volume(s.opts.Dir)
-	if err != nil {
-		return fmt.Errorf("%w: %w", spool.ErrFull, err)
-	}
-	reserve := s.opts.ReserveBytes
-	if reserve == 0 {
-		reserve = min(64<<20+2*s.opts.ValueLogFileSize, total/10)
-	}
-	if was {
-		reserve += reserve / 8
-	}
-	if free < reserve {
-		return fmt.Errorf("%w: only %d bytes are free on the volume", spool.ErrFull, free)
-	}
-	return nil
-}
-
 // folder watches the files: it syncs the folder when their names change and
 // knows how much they occupy.
 type folder struct {
@@ -158,6 +87,10 @@ type folder struct {
 	d        *os.File
 	changed  time.Time    // of the folder, when it was last synced
 	moved    atomic.Int64 // bytes that went through the mapped files
+	manifest struct {     // as last copied
+		size    int64
+		changed time.Time
+	}
 
 	mu    sync.Mutex // protects the fields below
 	bytes int64      // allocated, as last measured
@@ -190,6 +123,9 @@ func (f *folder) settle(wrote int64) error {
 	f.since += wrote
 	grown := f.since >= measureEvery
 	f.mu.Unlock()
+	if err := f.followManifest(); err != nil {
+		return err
+	}
 	if at := info.ModTime(); !at.Equal(f.changed) || time.Since(at).Abs() < sameTick {
 		if err := f.d.Sync(); err != nil {
 			return fmt.Errorf("sync spool folder: %w", err)
@@ -201,6 +137,25 @@ func (f *folder) settle(wrote int64) error {
 	if grown {
 		return f.measure()
 	}
+	return nil
+}
+
+// followManifest copies the manifest when it has changed.
+func (f *folder) followManifest() error {
+	info, err := os.Stat(filepath.Join(f.dir, manifestName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it is being replaced
+	}
+	if err != nil {
+		return fmt.Errorf("look at manifest: %w", err)
+	}
+	if info.Size() == f.manifest.size && info.ModTime().Equal(f.manifest.changed) {
+		return nil
+	}
+	if err := copyManifest(f.dir); err != nil {
+		return err
+	}
+	f.manifest.size, f.manifest.changed = info.Size(), info.ModTime()
 	return nil
 }
 

@@ -19,10 +19,14 @@ const (
 	classChunk   = 'c'
 	classPurge   = 'p'
 	classRedo    = 'r'
+	classMark    = 'm'
 	classScratch = '~'
 )
 
-var be = binary.BigEndian
+var (
+	be = binary.BigEndian
+	le = binary.LittleEndian // of pointers into value logs
+)
 
 func chunkKey(id uint64) []byte { return be.AppendUint64([]byte{classChunk}, id) }
 
@@ -49,6 +53,13 @@ func splitEntryKey(k []byte) (q spool.QueueID, first spool.Pos, ok bool) {
 func purgeKey(q spool.QueueID) []byte { return be.AppendUint32([]byte{classPurge}, uint32(q)) }
 
 func redoKey(part int) []byte { return be.AppendUint32([]byte{classRedo}, uint32(part)) }
+
+func redoPartOf(key []byte) int {
+	if len(key) != 5 {
+		return 0
+	}
+	return int(be.Uint32(key[1:]))
+}
 
 func defKey(name string) []byte { return append([]byte{classDef}, name...) }
 

@@ -15,11 +15,28 @@ import (
 	"leveret/spool/disk"
 )
 
-const childEnv = "LEVERET_SPOOL_CHILD"
+const (
+	childEnv = "LEVERET_SPOOL_CHILD"
+	cutEnv   = "LEVERET_SPOOL_CUT"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		if err := child(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if os.Getenv(cutEnv) != "" {
+		if err := verifyCut(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if dir := os.Getenv(lookEnv); dir != "" {
+		if err := look(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -122,20 +139,29 @@ func TestKill(t *testing.T) {
 
 func checkPromise(t *testing.T, dir string, promised spool.Pos) {
 	t.Helper()
-	copied := t.TempDir()
-	files, _ := filepath.Glob(filepath.Join(dir, "*"))
-	if len(files) == 0 {
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) == 0 {
 		t.Fatal("nothing was written")
 	}
+	copied := t.TempDir()
 	copyFolder(t, dir, copied)
-	l := start(t, small(copied))
-	defer l.stop(t)
+	if err := kept(copied, promised); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kept opens a spool that child wrote and looks for everything up to promised.
+func kept(dir string, promised spool.Pos) error {
+	s, err := disk.Open(small(dir))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
 	items := make([]spool.Item, 200)
 	at := spool.Pos(0)
 	for {
-		n, err := l.Read(1, at+1, items, 1<<20)
+		n, err := s.Read(1, at+1, items, 1<<20)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		if n == 0 {
 			break
@@ -143,18 +169,40 @@ func checkPromise(t *testing.T, dir string, promised spool.Pos) {
 		for _, it := range items[:n] {
 			for at++; at < it.Pos; at++ {
 				if at%3 != 0 {
-					t.Fatalf("message %d of %d promised is lost", at, promised)
+					return fmt.Errorf("message %d of %d promised is lost", at, promised)
 				}
 			}
 			if it.Err != nil || string(it.Data) != string(childBody(it.Pos)) {
-				t.Fatalf("message %d: %v, %.40q", it.Pos, it.Err, it.Data)
+				return fmt.Errorf("message %d: %v, %.40q", it.Pos, it.Err, it.Data)
 			}
 			if it.Pos%3 == 0 && it.Pos+1000 <= promised {
-				t.Fatalf("message %d left and is back", it.Pos)
+				return fmt.Errorf("message %d left and is back", it.Pos)
 			}
 		}
 	}
 	if at < promised {
-		t.Fatalf("%d was promised, %d is the last", promised, at)
+		return fmt.Errorf("%d was promised, %d is the last", promised, at)
 	}
+	if st := s.Stats(); st.Lost > 0 || st.Corrupt > 0 {
+		return fmt.Errorf("all is there, and the spool tells of damage: %+v", st)
+	}
+	return nil
+}
+
+// verifyCut is the verifier of a power cut that another program makes: $DIR is
+// the disk, $ACKS the file of what child printed.
+func verifyCut() error {
+	b, err := os.ReadFile(os.Getenv("ACKS"))
+	if err != nil {
+		return err
+	}
+	promised := spool.Pos(0)
+	for line := range strings.Lines(string(b)) {
+		if whole, ok := strings.CutSuffix(line, "\n"); ok {
+			if _, err := fmt.Sscan(whole, &promised); err != nil {
+				return fmt.Errorf("promise %q: %w", line, err)
+			}
+		}
+	}
+	return kept(filepath.Join(os.Getenv("DIR"), "spool"), promised)
 }

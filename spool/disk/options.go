@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -35,6 +36,10 @@ type Options struct {
 	// trickle goes on. It is not spent after a pause, nor when everyone whom
 	// the last commit answered is already waiting again.
 	CommitWindow time.Duration
+	// CommitsPerSecond bounds how often small groups are committed while that
+	// goes on; ten seconds' worth may come at once, so that a publisher that
+	// now and then waits for each answer gets it soon. 0 stands for no bound.
+	CommitsPerSecond int
 	// CommitBytesMax ends the window early.
 	CommitBytesMax int64
 	// StageBytesMax is where publishers are asked to wait (Room): bytes
@@ -42,7 +47,9 @@ type Options struct {
 	StageBytesMax int64
 
 	// BudgetBytes is the most the folder may occupy before Enters are refused;
-	// 0 stands for no budget. Deletes and what is staged already go on.
+	// 0 stands for no budget. Deletes and what is staged already go on. A
+	// sixteenth of it is kept for messages with a priority. Where addresses have
+	// 32 bits it is at most 1.5 GB: Badger maps all its files.
 	BudgetBytes int64
 	// ReserveBytes must stay free on the volume, or Enters are refused. 0
 	// stands for 64 MB and two value log files, but at most 10 % of the volume.
@@ -60,6 +67,13 @@ type Options struct {
 	// five to eight times smaller for about 0.7 µs per 200 bytes.
 	NoCompression bool
 
+	// Crashed tells that the process before this one ended by a panic in the
+	// store: its start counts as failed.
+	Crashed bool
+	// Trouble is told what an operator must know, by name; an empty text says
+	// that it is over. It is called from any goroutine. nil: it is logged.
+	Trouble func(name, text string)
+
 	Log *slog.Logger     // nil: silent
 	Now func() time.Time // nil: time.Now
 }
@@ -70,7 +84,7 @@ func Tiny() Options {
 		MemTableSize: 4 << 20, NumMemtables: 1, NumL0Tables: 2, NumL0Stall: 6,
 		BaseTableSize: 1 << 20, BaseLevelSize: 8 << 20,
 		ValueLogFileSize: 16 << 20, ValueThreshold: 4 << 10, IndexCacheSize: 1 << 20, NumCompactors: 2,
-		CommitWindow: 100 * time.Millisecond, CommitBytesMax: 256 << 10, StageBytesMax: 1 << 20,
+		CommitWindow: 100 * time.Millisecond, CommitsPerSecond: 10, CommitBytesMax: 256 << 10, StageBytesMax: 1 << 20,
 		ReclaimBytes: 32 << 20, ResidentMax: 16 << 20, CacheBytes: 1 << 20,
 	}
 }
@@ -81,7 +95,8 @@ func Small() Options {
 	o.MemTableSize, o.NumMemtables, o.NumL0Tables, o.NumL0Stall = 8<<20, 2, 3, 8
 	o.BaseTableSize, o.BaseLevelSize = 2<<20, 16<<20
 	o.ValueLogFileSize, o.IndexCacheSize = 32<<20, 4<<20
-	o.CommitWindow, o.CommitBytesMax, o.StageBytesMax = 50*time.Millisecond, 512<<10, 2<<20
+	o.CommitWindow, o.CommitsPerSecond = 50*time.Millisecond, 0
+	o.CommitBytesMax, o.StageBytesMax = 512<<10, 2<<20
 	o.ResidentMax, o.CacheBytes = 32<<20, 2<<20
 	return o
 }
@@ -92,11 +107,16 @@ func Server() Options {
 	o.MemTableSize, o.NumMemtables, o.NumL0Tables, o.NumL0Stall = 64<<20, 3, 5, 15
 	o.BaseTableSize, o.BaseLevelSize = 2<<20, 10<<20
 	o.ValueLogFileSize, o.IndexCacheSize, o.NumCompactors = 256<<20, 64<<20, 4
-	o.CommitWindow, o.CommitBytesMax, o.StageBytesMax = 5*time.Millisecond, 4<<20, 16<<20
+	o.CommitWindow, o.CommitsPerSecond = 5*time.Millisecond, 0
+	o.CommitBytesMax, o.StageBytesMax = 4<<20, 16<<20
 	o.ReclaimBytes, o.ResidentMax, o.CacheBytes = 256<<20, 0, 16<<20
 	o.NoCompression = true // packing costs more CPU than everything else together
 	return o
 }
+
+// budget32Max keeps all files within an address space of 32 bits, twice over
+// for what is being rewritten.
+const budget32Max = 1536 << 20
 
 // complete fills in what was left out and refuses what cannot work.
 func (o *Options) complete() error {
@@ -115,6 +135,9 @@ func (o *Options) complete() error {
 	}
 	if o.ReclaimBytes <= 0 {
 		o.ReclaimBytes = 32 << 20
+	}
+	if strconv.IntSize == 32 && (o.BudgetBytes <= 0 || o.BudgetBytes > budget32Max) {
+		o.BudgetBytes = budget32Max
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))

@@ -245,6 +245,7 @@ func (s *Store) fetch(v *view, list []found, items []spool.Item, bytesMax int) (
 		for ; n < k && (n == 0 || bytes < bytesMax); n++ {
 			data, err := c.record(list[n].slot)
 			if err != nil {
+				s.bury(fmt.Sprintf("chunk-%d-slot-%d", list[n].chunk, list[n].slot), data)
 				s.damaged(v, items[n:n+1], list[n:n+1], err)
 				continue
 			}

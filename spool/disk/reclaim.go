@@ -51,7 +51,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		}
 	}
 	c.mu.Lock()
-	full := c.full != nil
+	full, tight := c.level.floor > 0, c.level.percent >= warnPercent
 	c.mu.Unlock()
 	if full {
 		if err := c.files.measure(); err != nil {
@@ -60,6 +60,9 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		c.gate()
 		next(now.Add(idleLook))
 	}
+	if err := c.takeNotes(now, next); err != nil {
+		return look, err
+	}
 	j := &c.janitor
 	if at := j.pageOut(now); !at.IsZero() {
 		next(at)
@@ -67,7 +70,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	if j.done != nil || j.passes > 0 || j.freed == 0 {
 		return look, nil
 	}
-	at := j.due(c, full)
+	at := j.due(c, full || tight && j.freed >= reclaimSoon)
 	if at.After(now) {
 		next(at)
 		return look, nil
@@ -93,9 +96,9 @@ func (j *janitor) pageOut(now time.Time) time.Time {
 }
 
 // due is when the next reclaim has to begin.
-func (j *janitor) due(c *committer, full bool) time.Time {
+func (j *janitor) due(c *committer, now bool) time.Time {
 	switch {
-	case j.freed >= c.opts.ReclaimBytes, full:
+	case j.freed >= c.opts.ReclaimBytes, now:
 		return j.since
 	case j.freed < reclaimSoon:
 		return j.since.Add(reclaimLate)

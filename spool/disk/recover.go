@@ -3,6 +3,8 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -10,7 +12,8 @@ import (
 )
 
 // Open opens the spool in o.Dir, or makes one. What a power cut left half done
-// is finished or dropped first. Nothing is written until Run.
+// is finished or dropped first, and damage is repaired as far as it can be
+// (mend.go, rebuild.go). A folder whose starts fail is set aside (starts.go).
 func Open(o Options) (*Store, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -22,7 +25,20 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(o)
+	free, _, err := volume(o.Dir)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	// On a full volume the process may have died of that.
+	st := readStarts(o.Dir, o.Crashed && free >= 2*o.needToOpen())
+	aside := ""
+	if st.spent() {
+		if lock, aside, err = startAfresh(&o, lock); err != nil {
+			return nil, err
+		}
+		st = readStarts(o.Dir, false)
+	}
+	s, err := open(o, &st, aside)
 	if err != nil {
 		lock.Close()
 		return nil, err
@@ -31,18 +47,54 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-func open(o Options) (_ *Store, err error) {
-	if err := inspect(o.Dir, o.Log); err != nil {
-		return nil, err
+// startAfresh sets the folder aside and answers the lock of an empty one.
+func startAfresh(o *Options, lock *os.File) (*os.File, string, error) {
+	defer lock.Close()
+	aside, err := setAside(o.Dir, o.Now())
+	if err != nil {
+		return nil, "", err
 	}
+	o.tell(troubleAside, fmt.Sprintf("%d starts failed; the spool was set aside as %s and an empty one serves: export what is in it with \"leveret spool export\"", startsMax, aside))
+	lock, err = takeLock(o.Dir)
+	return lock, aside, err
+}
+
+// open counts the start as failed until the spool is open, unless the reason
+// is none of the spool's.
+func open(o Options, st *starts, aside string) (*Store, error) {
 	if err := roomToOpen(&o); err != nil {
 		return nil, err
 	}
+	m := mender{dir: o.Dir, log: o.Log, tell: o.tell}
+	if err := m.run(); err != nil {
+		return nil, err
+	}
+	if err := st.begin(); err != nil {
+		return nil, err
+	}
+	s, err := openStore(o, m.suspect)
+	if err == nil && aside != "" {
+		err = s.bequeath(aside)
+	}
+	if err != nil {
+		if weather(err) || errors.Is(err, spool.ErrNewer) {
+			err = errors.Join(err, st.forget())
+		}
+		return nil, err
+	}
+	s.starts = st
+	return s, st.opened()
+}
+
+func openStore(o Options, suspect bool) (_ *Store, err error) {
 	s := &Store{
 		opts: o, latch: &latch{log: o.Log}, index: newIndex(), cache: &chunkCache{max: o.CacheBytes},
 		wake: make(chan struct{}, 1), moved: make(chan struct{}), staged: newGroup(),
 		heads: make(map[spool.QueueID]spool.Pos), purging: make(map[spool.QueueID]span),
+		grave: quarantine{dir: filepath.Join(o.Dir, quarantineName)},
 	}
+	s.budget.Store(o.BudgetBytes)
+	s.opened, s.writes = o.Now(), readWrites(o.Dir)
 	if s.zip, err = newZipper(!o.NoCompression); err != nil {
 		return nil, err
 	}
@@ -51,32 +103,56 @@ func open(o Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("open spool %s: %w", o.Dir, err)
 	}
 	s.out = newWriter(s.db)
-	if err := s.recover(); err != nil {
-		if s.files != nil {
-			s.files.close()
-		}
-		s.zip.close()
-		return nil, errors.Join(fmt.Errorf("open spool %s: %w", o.Dir, err), s.db.Close())
+	if err := s.recover(suspect); err != nil {
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", o.Dir, err), s.closeFiles())
 	}
 	return s, nil
 }
 
+// closeFiles closes whatever is open.
+func (s *Store) closeFiles() error {
+	err := s.db.Close()
+	s.zip.close()
+	if s.files != nil {
+		err = errors.Join(err, s.files.close())
+	}
+	if s.high != nil {
+		err = errors.Join(err, s.high.close())
+	}
+	return err
+}
+
 // recover brings the database into the state the last commits left it in and
 // fills the index.
-func (s *Store) recover() (err error) {
+func (s *Store) recover(suspect bool) (err error) {
 	if err := s.latch.err(); err != nil {
 		return err
 	}
 	if s.files, err = openFolder(&s.opts); err != nil {
 		return err
 	}
+	if s.high, err = openHighWater(s.opts.Dir); err != nil {
+		return err
+	}
 	if err := s.schema(); err != nil {
 		return err
 	}
-	if err := s.redo(); err != nil {
+	if err := s.compare(); err != nil {
 		return err
 	}
-	r := recovery{s: s, depths: make(map[spool.QueueID]*spool.Depth)}
+	torn, err := s.redo()
+	if err != nil {
+		return err
+	}
+	if s.torn = suspect; suspect {
+		if err := s.recallDefs(); err != nil {
+			return err
+		}
+	}
+	r := recovery{
+		s: s, depths: make(map[spool.QueueID]*spool.Depth),
+		suspect: suspect || torn, broken: make(map[string]bool),
+	}
 	if err := r.run(); err != nil {
 		return err
 	}
@@ -108,8 +184,13 @@ func (s *Store) schema() error {
 	if err == nil || !errors.Is(err, spool.ErrCorrupt) {
 		return err
 	}
-	if empty, eerr := s.empty(); eerr != nil || !empty {
+	empty, eerr := s.empty()
+	if eerr != nil {
 		return errors.Join(err, eerr)
+	}
+	if !empty {
+		// Chunks and entries carry their format themselves.
+		s.tell(troubleDamage, fmt.Sprintf("the format record is damaged or gone and was written anew: %v", err))
 	}
 	return s.out.commit([]change{{key, schemaValue(format)}})
 }
@@ -127,10 +208,12 @@ func (s *Store) empty() (empty bool, err error) {
 
 // redo finishes a group that was too large for one transaction. Its list was
 // written as a whole; applying it twice does no harm.
-func (s *Store) redo() error {
+// A list with a damaged part is applied as far as it can be read, and torn
+// tells that the index has to be compared with the chunks.
+func (s *Store) redo() (torn bool, err error) {
 	var list []change
 	parts := 0
-	err := s.db.View(func(txn *badger.Txn) error {
+	err = s.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classRedo}})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
@@ -138,20 +221,25 @@ func (s *Store) redo() error {
 			if err != nil {
 				return fmt.Errorf("read redo list: %w", err)
 			}
+			parts = max(parts, redoPartOf(it.Item().Key())+1)
 			part, err := decodeRedo(b)
+			if errors.Is(err, spool.ErrCorrupt) {
+				torn = true
+				s.bury(fmt.Sprintf("redo-%x", it.Item().Key()[1:]), b)
+				continue
+			}
 			if err != nil {
 				return err
 			}
 			list = append(list, part...)
-			parts++
 		}
 		return nil
 	})
 	if err != nil || parts == 0 {
-		return err
+		return false, err
 	}
 	s.opts.Log.Info("spool finishes a group", "changes", len(list))
-	return s.out.redo(list, parts)
+	return torn, s.out.redo(list, parts)
 }
 
 // recovery reads the index once and drops what must not live on.
@@ -162,14 +250,16 @@ type recovery struct {
 	order   []spool.QueueID
 	purging map[spool.QueueID]span
 	changes changes
-	lost    int // messages whose chunk is not there
-	bad     int // damaged index entries
+	lost    int             // messages whose chunk is not there
+	bad     int             // damaged index entries
+	broken  map[string]bool // their keys, see rebuild.go
+	suspect bool            // index entries may be missing
 }
 
 func (r *recovery) run() error {
 	r.txn = r.s.db.NewTransaction(false)
-	defer r.txn.Discard()
-	for _, step := range []func() error{r.markers, r.chunks, r.entries, r.unused} {
+	defer func() { r.txn.Discard() }() // it may be replaced
+	for _, step := range []func() error{r.salvage, r.markers, r.chunks, r.entries, r.rebuild, r.unused} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -182,11 +272,11 @@ func (r *recovery) run() error {
 	if err := r.flush(0); err != nil {
 		return err
 	}
-	if r.lost > 0 || r.bad > 0 {
-		r.s.opts.Log.Error("spool lost messages", "dir", r.s.opts.Dir, "without chunk", r.lost, "damaged entries", r.bad)
-	}
 	s := r.s
-	s.stats.Corrupt = uint64(r.lost + r.bad)
+	if r.lost > 0 {
+		s.tell(troubleLost, fmt.Sprintf("%d messages have an index entry but are not there", r.lost))
+	}
+	s.stats.Corrupt += uint64(r.lost + r.bad)
 	for _, q := range r.order {
 		d := r.depths[q]
 		s.depths = append(s.depths, *d)
@@ -267,9 +357,7 @@ func (r *recovery) entries() error {
 	return r.each(classEntry, func(item *badger.Item) error {
 		e, err := itemEntry(item)
 		if errors.Is(err, spool.ErrCorrupt) {
-			r.bad++
-			r.changes.del(item.KeyCopy(nil))
-			return nil
+			return r.brokenEntry(item)
 		}
 		if err != nil {
 			return err
@@ -310,10 +398,11 @@ func (r *recovery) entry(e *entry) {
 		r.order = append(r.order, e.queue)
 	}
 	qi.entries++
+	qi.head = min(qi.head, e.first) // one that is made anew comes late
 	d := r.depths[e.queue]
 	d.Count += e.count()
 	d.Bytes += e.bytes
-	d.Last = e.last()
+	d.First, d.Last = min(d.First, e.runs[0].pos), max(d.Last, e.last())
 }
 
 // dropVolatile takes the volatile messages out and reports whether there were any.

@@ -1,9 +1,11 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -13,15 +15,24 @@ import (
 
 // Store is an open spool. Open makes it, Run drives it, Close ends it.
 type Store struct {
-	opts  Options
-	db    *badger.DB
-	latch *latch
-	lock  *os.File
-	files *folder
-	zip   *zipper
-	out   writer
-	cache *chunkCache
-	index *index // the writer's
+	opts   Options
+	db     *badger.DB
+	latch  *latch
+	lock   *os.File
+	files  *folder
+	zip    *zipper
+	out    writer
+	cache  *chunkCache
+	index  *index // the writer's
+	grave  quarantine
+	high   *highWater // the writer's, as mark is
+	mark   mark       // of the last commit
+	starts *starts    // the writer's
+
+	torn   bool // definitions may be missing; set by Open
+	opened time.Time
+	writes writes       // when opened
+	budget atomic.Int64 // as in opts; tests change it
 
 	snaps sync.WaitGroup // snapshots that are in use
 	wake  chan struct{}  // has one place: the writer looks again
@@ -37,7 +48,11 @@ type Store struct {
 	durable  spool.LSN
 	moved    chan struct{} // closed and replaced whenever durable moves; closed for good by a failure
 	room     chan struct{} // nil: nobody asked, or there is room
-	full     error         // why Enters are refused; nil: they are not
+	level    level         // how full it is
+	allowed  int64         // bytes before the next pause of publishers
+	pausing  bool          // a timer will end the pause
+	urgent   bool          // a message with a priority was seen
+	warned   int           // percent that the operator was told of
 	failed   error         // set once; nothing is promised after it
 	stats    spool.Stats
 	depths   []spool.Depth // what Open found, until Load
@@ -62,8 +77,8 @@ func (s *Store) Append(b *spool.Batch) (spool.LSN, error) {
 	if b.Empty() {
 		return s.last, nil
 	}
-	if s.full != nil && len(b.Enters) > 0 && !b.Moves {
-		return 0, s.full
+	if s.level.refused(b) {
+		return 0, s.level.why
 	}
 	g := s.staged
 	idle, asking, bytes := g.last == 0, g.asking, g.bytes
@@ -89,6 +104,11 @@ func (s *Store) stageLocked(g *group, b *spool.Batch) {
 	for i := range b.Enters {
 		e := &b.Enters[i]
 		g.enter(e)
+		s.allowed -= int64(e.Record.Size())
+		if e.Priority > 0 && !s.urgent {
+			s.urgent = true
+			s.letInLocked()
+		}
 		s.stats.Records += int64(len(e.To))
 		if !e.Volatile {
 			g.asking++
@@ -148,10 +168,20 @@ func (s *Store) Durable() (spool.LSN, <-chan struct{}, error) {
 func (s *Store) Room() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.room == nil && s.failed == nil && (s.full != nil || s.stagedBytesLocked() > s.opts.StageBytesMax) {
+	if s.room == nil && s.failed == nil && s.tightLocked() {
 		s.room = make(chan struct{})
 	}
 	return s.room
+}
+
+// tightLocked reports whether publishers have to wait. Where some messages have
+// a priority that is still taken they are not held up: then only Append refuses.
+func (s *Store) tightLocked() bool {
+	full := s.level.floor > 0
+	if full && s.urgent && s.level.floor <= priorityMax {
+		full = false
+	}
+	return full || s.stagedBytesLocked() > s.opts.StageBytesMax || s.pacedLocked()
 }
 
 func (s *Store) stagedBytesLocked() int64 {
@@ -165,7 +195,7 @@ func (s *Store) stagedBytesLocked() int64 {
 // letInLocked wakes publishers when half of the bound is free again.
 func (s *Store) letInLocked() {
 	if s.room != nil && (s.failed != nil ||
-		s.full == nil && s.stagedBytesLocked() <= s.opts.StageBytesMax/2) {
+		!s.tightLocked() && s.stagedBytesLocked() <= s.opts.StageBytesMax/2) {
 		close(s.room)
 		s.room = nil
 	}
@@ -178,7 +208,7 @@ func (s *Store) Stats() spool.Stats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.StagedBytes = s.stagedBytesLocked()
-	st.BudgetBytes = s.opts.BudgetBytes
+	st.BudgetBytes = s.budget.Load()
 	st.DiskBytes = s.files.used()
 	return st
 }
@@ -192,6 +222,11 @@ func (s *Store) Load(def func(string, []byte) error, queue func(spool.Depth) err
 	defer s.release(snap)
 	it := snap.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classDef}})
 	defer it.Close()
+	if s.torn {
+		if err := def("", nil); err != nil {
+			return err
+		}
+	}
 	for it.Rewind(); it.Valid(); it.Next() {
 		name := string(it.Item().Key()[1:])
 		stored, err := it.Item().ValueCopy(nil)
@@ -199,6 +234,9 @@ func (s *Store) Load(def func(string, []byte) error, queue func(spool.Depth) err
 			return fmt.Errorf("read definition %q: %w", name, err)
 		}
 		value, err := decodeDef(name, stored)
+		if err != nil {
+			value, err = s.restoreDef(name, stored)
+		}
 		if err != nil {
 			return err
 		}
@@ -234,7 +272,8 @@ func (s *Store) fail(cause error) error {
 // Close ends the store. Run must have returned; what it did not commit is lost.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	if s.failed == nil {
+	sound := s.failed == nil
+	if sound {
 		s.failed = fmt.Errorf("%w: closed", spool.ErrFailed)
 		close(s.moved)
 		s.letInLocked()
@@ -246,21 +285,27 @@ func (s *Store) Close() error {
 		s.release(snap)
 	}
 	s.snaps.Wait() // readers that have begun may end
-	err := s.db.Close()
+	var err error
+	if sound && s.latch.err() == nil { // else nobody knows what is true
+		err = s.leaveNotes()
+	}
+	err = errors.Join(err, s.closeFiles())
 	if err == nil {
 		err = s.latch.err()
 	}
-	s.zip.close()
-	if ferr := s.files.close(); err == nil {
-		err = ferr
+	if err == nil && sound {
+		err = copyManifest(s.opts.Dir)
 	}
-	if uerr := s.lock.Close(); err == nil { // gives the lock back
-		err = uerr
-	}
+	err = errors.Join(err, s.lock.Close()) // gives the lock back
 	if err != nil {
 		return fmt.Errorf("close spool %s: %w", s.opts.Dir, err)
 	}
 	return nil
+}
+
+// leaveNotes writes, at a clean stop, what the next start compares with.
+func (s *Store) leaveNotes() error {
+	return errors.Join(s.high.note(s.mark), s.copyDefs(), s.starts.good())
 }
 
 // snapshot is the database as of one commit, shared by readers.

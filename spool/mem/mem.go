@@ -76,6 +76,13 @@ func (l *Log) Auto() *Log {
 	return l
 }
 
+// Hold takes Auto back: what comes now waits for Commit.
+func (l *Log) Hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.auto = false
+}
+
 // Append stages a batch.
 func (l *Log) Append(b *spool.Batch) (spool.LSN, error) {
 	l.mu.Lock()

@@ -121,6 +121,9 @@ func (t *Target) dial(ctx context.Context, window int) (*link, error) {
 	l, err := t.login(w, window)
 	if err != nil {
 		_ = w.Close()
+		if refused := w.refused.Load(); refused != nil {
+			err = *refused // the library may know only that the socket is closed
+		}
 		return nil, err
 	}
 	if !stop() {

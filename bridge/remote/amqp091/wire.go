@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,9 @@ type wire struct {
 	stream  net.Conn // TLS over the socket, or the socket itself
 	socket  net.Conn
 	silence time.Duration // longest time without a byte
+	// refused is why the far side is not believed any more; whoever fails at
+	// the closed socket afterwards asks for it.
+	refused atomic.Pointer[error]
 	inspector
 }
 
@@ -32,6 +36,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	if good := w.inspect(p[:n]); good < n {
 		n, err = good, w.bad
+		w.refused.Store(&w.bad)
 	}
 	return n, err
 }

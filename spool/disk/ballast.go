@@ -1,0 +1,82 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// The ballast is a file without meaning. Badger writes through mapped files,
+// and on a full volume that kills the process, at its next start too. Then the
+// ballast is given up, and the space is enough to open the spool and to drain it.
+
+const (
+	ballastBytes = 16 << 20
+	// ballastShare: on a small volume the ballast takes no more than this part.
+	ballastShare = 8
+)
+
+// needToOpen is what Badger may write before anything can be freed: the
+// memtables that it replays, and the first compaction.
+func (o *Options) needToOpen() int64 { return 3*o.MemTableSize + 2<<20 }
+
+func (o *Options) ballastSize(total int64) int64 {
+	return min(max(ballastBytes, o.needToOpen()), total/ballastShare)
+}
+
+func ballastPath(dir string) string { return guardFile(dir, "ballast") }
+
+// ballastHeld is what the ballast occupies.
+func ballastHeld(dir string) int64 {
+	info, err := os.Stat(ballastPath(dir))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// dropBallast reports whether there was one.
+func dropBallast(dir string) (bool, error) {
+	err := os.Remove(ballastPath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("give up ballast: %w", err)
+	}
+	return true, nil
+}
+
+// layBallast makes the file, with real blocks.
+func layBallast(dir string, size int64) error {
+	if err := os.MkdirAll(guardFile(dir, ""), 0o700); err != nil {
+		return fmt.Errorf("lay ballast: %w", err)
+	}
+	f, err := os.OpenFile(ballastPath(dir), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("lay ballast: %w", err)
+	}
+	solid, err := fallocate(f, size)
+	if err = errors.Join(err, f.Close()); err != nil || !solid {
+		// Without blocks it is no ballast, and writing zeros would wear the card.
+		_, derr := dropBallast(dir)
+		err = errors.Join(err, derr)
+	}
+	if err != nil {
+		return fmt.Errorf("lay ballast: %w", err)
+	}
+	return nil
+}
+
+// tendBallast lays the ballast again when there is space for it beside what
+// must stay free.
+func (s *Store) tendBallast(free, total, reserve int64) {
+	size := s.opts.ballastSize(total)
+	if size <= 0 || free < reserve+2*size || ballastHeld(s.opts.Dir) >= size {
+		return
+	}
+	if err := layBallast(s.opts.Dir, size); err != nil {
+		s.opts.Log.Warn("no ballast", "dir", s.opts.Dir, "err", err)
+	}
+}

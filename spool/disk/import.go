@@ -1,0 +1,166 @@
+package disk
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"leveret/spool"
+)
+
+// Imported is what an import did.
+type Imported struct {
+	Definitions, Messages int
+	Complete              bool // the file was; else it ends in the middle
+}
+
+// storedForm is a record that is stored already.
+type storedForm []byte
+
+func (s storedForm) AppendTo(dst []byte) []byte { return append(dst, s...) }
+func (s storedForm) Size() int                  { return len(s) }
+
+// Import brings an export into the spool that o describes, which no other
+// process may have open. Definitions that are there already stay. Messages go
+// behind those that their queues hold, in their order. When it is broken off it
+// goes on, called again, behind the last chunk that is known to be in; at most
+// that one comes twice.
+func Import(ctx context.Context, o Options, f *os.File) (done Imported, err error) {
+	s, err := Open(o)
+	if err != nil {
+		return done, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-ended, s.Close())
+	}()
+	m := importer{s: s, next: make(map[spool.QueueID]spool.Pos), defs: make(map[string]bool)}
+	if err := m.begin(); err != nil {
+		return done, err
+	}
+	err = m.run(ctx, f)
+	return m.done, err
+}
+
+type importer struct {
+	s     *Store
+	defs  map[string]bool
+	next  map[spool.QueueID]spool.Pos
+	after uint64 // the last chunk that is in
+	done  Imported
+}
+
+func importPath(dir string) string { return guardFile(dir, "import") }
+
+func (m *importer) begin() error {
+	if b, err := os.ReadFile(importPath(m.s.opts.Dir)); err == nil && len(b) == 8 {
+		m.after = be.Uint64(b)
+	}
+	return m.s.Load(func(name string, _ []byte) error {
+		m.defs[name] = true
+		return nil
+	}, func(d spool.Depth) error {
+		m.next[d.Queue] = d.Last + 1
+		return nil
+	})
+}
+
+func (m *importer) run(ctx context.Context, f *os.File) error {
+	in := frames{in: bufio.NewReaderSize(f, 256<<10)}
+	var seen exported
+	for !seen.ended {
+		kind, payload, err := in.next()
+		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
+			if !seen.begun {
+				return errors.New("import: the file is no export of a spool")
+			}
+			return nil // what came before is in
+		}
+		if err == nil {
+			err = seen.take(kind, payload)
+		}
+		if err == nil {
+			err = m.frame(ctx, kind, payload)
+		}
+		if err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
+	}
+	m.done.Complete = true
+	err := os.Remove(importPath(m.s.opts.Dir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("import: %w", err)
+	}
+	return nil
+}
+
+func (m *importer) frame(ctx context.Context, kind byte, payload []byte) error {
+	switch kind {
+	case frameDefinition:
+		return m.definition(ctx, payload)
+	case frameChunk:
+		return m.chunk(ctx, payload)
+	}
+	return nil
+}
+
+func (m *importer) definition(ctx context.Context, payload []byte) error {
+	u := uvarints{b: payload}
+	name := string(u.bytes())
+	if u.bad || name == "" {
+		return fmt.Errorf("%w: frame of a definition", spool.ErrCorrupt)
+	}
+	if m.defs[name] {
+		return nil
+	}
+	m.defs[name] = true
+	m.done.Definitions++
+	return m.append(ctx, &spool.Batch{Puts: []spool.Put{{Key: name, Value: append([]byte{}, u.b...)}}})
+}
+
+func (m *importer) chunk(ctx context.Context, payload []byte) error {
+	list, id, err := decodeChunkFrame(payload)
+	if err != nil || id <= m.after {
+		return err
+	}
+	var b spool.Batch
+	for _, r := range list {
+		for i, d := range r.To {
+			// Messages of one queue come with rising positions, unless two
+			// chunks were brought back that hold the same ones.
+			r.To[i].Pos = max(d.Pos, m.next[d.Queue])
+			m.next[d.Queue] = r.To[i].Pos + 1
+		}
+		b.Enters = append(b.Enters, spool.Enter{Record: storedForm(append([]byte{}, r.Data...)), Size: r.Size, To: r.To})
+	}
+	if err := m.append(ctx, &b); err != nil {
+		return err
+	}
+	m.done.Messages += len(list)
+	return keep(importPath(m.s.opts.Dir), be.AppendUint64(nil, id))
+}
+
+// append waits until the batch is durable.
+func (m *importer) append(ctx context.Context, b *spool.Batch) error {
+	lsn, err := m.s.Append(b)
+	if err != nil {
+		return err
+	}
+	for {
+		durable, moved, err := m.s.Durable()
+		if err != nil || durable >= lsn {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// guardName is the folder of the store's own small files. It is a folder of its
+// own so that a change in it is none of the spool's folder, which is looked at
+// with each commit.
+const guardName = "guard"
+
+func guardFile(dir, name string) string { return filepath.Join(dir, guardName, name) }
+
+// keep replaces a small file as a whole: after a power cut it is the old one
+// or the new one.
+func keep(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("keep %s: %w", filepath.Base(path), err)
+	}
+	next := path + ".new"
+	err := writeSynced(next, content)
+	if err == nil {
+		err = os.Rename(next, path)
+	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}
+
+func writeSynced(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// weather reports an error that says nothing about what is stored: the disk is
+// full, absent or not ours to write. Such a start is not held against the spool.
+func weather(err error) bool {
+	for _, e := range []error{
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ENOMEM,
+		syscall.EMFILE, syscall.ENFILE, fs.ErrPermission,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

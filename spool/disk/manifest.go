@@ -1,0 +1,201 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4/pb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Badger's MANIFEST says which tables are the database. Badger deletes every
+// table that it does not name, and believes a manifest that lost its end. So it
+// is compared, before Badger sees it, with the tables that are there and with a
+// copy of its meaning that is kept beside it.
+//
+// The file: 8 bytes of magic, then change sets, each u32 length, u32 CRC-32C,
+// and a protocol buffer of tables created and deleted.
+
+const (
+	manifestName  = "MANIFEST"
+	manifestMagic = 8
+	// manifestMax bounds what is read; Badger rewrites the file long before.
+	manifestMax = 16 << 20
+)
+
+type manifest struct {
+	magic []byte
+	live  map[uint64]*pb.ManifestChange // by table
+	named map[uint64]bool               // live, or deleted later
+	whole bool                          // was read to its end
+}
+
+// readManifest reads as much as is right. A file that is not there is empty.
+func readManifest(path string) (*manifest, error) {
+	m := &manifest{live: make(map[uint64]*pb.ManifestChange), named: make(map[uint64]bool)}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	if info.Size() > manifestMax {
+		return m, nil // no manifest: Badger's are far smaller
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	m.parse(b)
+	return m, nil
+}
+
+func (m *manifest) parse(b []byte) {
+	if len(b) < manifestMagic || string(b[:4]) != "Bdgr" {
+		return
+	}
+	m.magic, b = b[:manifestMagic], b[manifestMagic:]
+	for len(b) >= 8 {
+		n, sum := be.Uint32(b), be.Uint32(b[4:])
+		if uint64(n) > uint64(len(b)-8) || crc32.Checksum(b[8:8+n], castagnoli) != sum {
+			return
+		}
+		var set pb.ManifestChangeSet
+		if proto.Unmarshal(b[8:8+n], &set) != nil {
+			return
+		}
+		for _, c := range set.Changes {
+			m.named[c.Id] = true
+			if c.Op == pb.ManifestChange_CREATE {
+				m.live[c.Id] = c
+			} else {
+				delete(m.live, c.Id)
+			}
+		}
+		b = b[8+n:]
+	}
+	m.whole = len(b) == 0
+}
+
+// encode writes the tables that are live as one change set.
+func (m *manifest) encode() ([]byte, error) {
+	var set pb.ManifestChangeSet
+	for _, id := range m.tables() {
+		set.Changes = append(set.Changes, m.live[id])
+	}
+	body, err := proto.Marshal(&set)
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	b := bytes.Clone(m.magic)
+	b = be.AppendUint32(b, uint32(len(body)))
+	b = be.AppendUint32(b, crc32.Checksum(body, castagnoli))
+	return append(b, body...), nil
+}
+
+func (m *manifest) tables() []uint64 {
+	ids := make([]uint64, 0, len(m.live))
+	for id := range m.live {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// copyManifest keeps the meaning of the manifest as it is now.
+func copyManifest(dir string) error {
+	m, err := readManifest(filepath.Join(dir, manifestName))
+	if err != nil || m.magic == nil {
+		return err
+	}
+	b, err := m.encode()
+	if err != nil {
+		return err
+	}
+	return keep(guardFile(dir, manifestName), b)
+}
+
+// verdict is what to do about a manifest before Badger opens it.
+type verdict int
+
+const (
+	trust   verdict = iota // Badger may have it
+	restore                // the copy names exactly the tables that are there
+	rebuild                // nobody knows: all tables that are there count
+)
+
+// judge compares what the manifest and its copy name with the tables that are
+// there.
+//
+// A power cut may tear the manifest's last change off, and then the tables
+// that it would have named are extra, and what they were made of is still
+// there. But a table that the copy knows and the manifest has never heard of was
+// once named: the manifest lost more than an unfinished change.
+func judge(now, old *manifest, there map[uint64]bool) verdict {
+	sound := now.magic != nil
+	for id := range now.live {
+		sound = sound && there[id]
+	}
+	for id := range old.live {
+		if there[id] && !now.named[id] {
+			sound = false
+		}
+	}
+	// A change that fails its checksum with others behind it stops Badger.
+	if sound && (now.whole || len(there) == len(now.live) || old.magic != nil) {
+		return trust
+	}
+	if old.magic != nil && old.whole && len(old.live) == len(there) {
+		same := true
+		for id := range old.live {
+			same = same && there[id]
+		}
+		if same {
+			return restore
+		}
+	}
+	return rebuild
+}
+
+// all makes a manifest of all tables that are there. They go to level 0, where
+// tables may overlap; each key carries its version, so the newest still wins.
+// Tables that a compaction had replaced can bring deleted keys back: messages
+// may come twice, none is lost.
+func all(there map[uint64]bool) *manifest {
+	m := &manifest{magic: be.AppendUint16(be.AppendUint16([]byte("Bdgr"), magic), badgerManifest), live: make(map[uint64]*pb.ManifestChange)}
+	for id := range there {
+		m.live[id] = &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE, Level: 0, EncryptionAlgo: pb.EncryptionAlgo_aes}
+	}
+	return m
+}
+
+// badgerManifest is the version of the manifest's layout.
+const badgerManifest = 8
+
+// tablesIn lists the tables of a folder by their numbers.
+func tablesIn(dir string) (map[uint64]bool, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	there := make(map[uint64]bool)
+	for _, f := range list {
+		name, ok := strings.CutSuffix(f.Name(), ".sst")
+		if !ok {
+			continue
+		}
+		if id, err := strconv.ParseUint(name, 10, 64); err == nil {
+			there[id] = true
+		}
+	}
+	return there, nil
+}

@@ -1,0 +1,230 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/y"
+	"google.golang.org/protobuf/proto"
+
+	"leveret/spool"
+)
+
+// mender looks at the files before Badger does and puts right what would keep
+// it from opening, or would make it throw data away. What it takes out goes to
+// the quarantine.
+type mender struct {
+	dir  string
+	log  *slog.Logger
+	tell func(name, text string)
+	// suspect: tables are missing or may be too many, so the index has to be
+	// compared with what the chunks say.
+	suspect bool
+}
+
+func (m *mender) run() error {
+	for _, step := range []func() error{m.empty, m.tables, m.manifest} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty removes the empty files that a power cut leaves behind and that would
+// keep Badger from opening.
+func (m *mender) empty() error {
+	list, err := os.ReadDir(m.dir)
+	if err != nil {
+		return fmt.Errorf("look into spool: %w", err)
+	}
+	for _, f := range list {
+		info, err := f.Info()
+		if err != nil {
+			return fmt.Errorf("look into spool: %w", err)
+		}
+		name := f.Name()
+		if info.Size() > 0 || !info.Mode().IsRegular() ||
+			!strings.HasSuffix(name, ".mem") && !strings.HasSuffix(name, ".vlog") && name != "KEYREGISTRY" {
+			continue
+		}
+		m.log.Warn("empty spool file removed", "file", name)
+		if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
+			return fmt.Errorf("remove empty spool file: %w", err)
+		}
+	}
+	return nil
+}
+
+// tables takes out every table that would end the process: Badger opens them in
+// goroutines of its own, where a bad end of a file is a panic.
+func (m *mender) tables() error {
+	there, err := tablesIn(m.dir)
+	if err != nil {
+		return err
+	}
+	named, err := readManifest(filepath.Join(m.dir, manifestName))
+	if err != nil {
+		return err
+	}
+	for id := range there {
+		name := fmt.Sprintf("%06d.sst", id)
+		path := filepath.Join(m.dir, name)
+		err := checkTable(path)
+		if err == nil {
+			err = verifyTable(path)
+		}
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, spool.ErrCorrupt) {
+			return err
+		}
+		if named.magic != nil && !named.named[id] {
+			m.log.Info("unfinished table removed", "file", name)
+			if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
+				return fmt.Errorf("remove unfinished table: %w", err)
+			}
+			continue
+		}
+		m.suspect = true
+		m.tell(troubleTables, fmt.Sprintf("table %s is damaged; the index is repaired, and messages may come twice", name))
+		if err := m.renew(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renew sets a damaged table aside and puts what is sound of it in its place.
+func (m *mender) renew(name string) error {
+	if err := m.setAside(name); err != nil {
+		return err
+	}
+	_, err := renewTable(filepath.Join(m.dir, quarantineName, name), filepath.Join(m.dir, name))
+	if errors.Is(err, spool.ErrCorrupt) {
+		m.log.Warn("nothing of a damaged table could be saved", "file", name, "err", err)
+		return nil
+	}
+	return err
+}
+
+// setAside moves a file into the quarantine.
+func (m *mender) setAside(name string) error {
+	to := filepath.Join(m.dir, quarantineName)
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return fmt.Errorf("make quarantine: %w", err)
+	}
+	if err := os.Rename(filepath.Join(m.dir, name), filepath.Join(to, name)); err != nil {
+		return fmt.Errorf("set %s aside: %w", name, err)
+	}
+	return nil
+}
+
+// checkTable verifies the end of a table, from which Badger finds all else:
+// index, u32 its length, checksum, u32 its length.
+func checkTable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("check table: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("check table: %w", err)
+	}
+	at := info.Size()
+	before := func(n int64) ([]byte, error) {
+		if at -= n; at < 0 || n > manifestMax {
+			return nil, fmt.Errorf("%w: table %s ends too early", spool.ErrCorrupt, info.Name())
+		}
+		b := make([]byte, n)
+		if _, err := f.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("check table: %w", err)
+		}
+		return b, nil
+	}
+	var parts [2][]byte // checksum, index
+	for i := range parts {
+		b, err := before(4)
+		if err == nil {
+			parts[i], err = before(int64(be.Uint32(b)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var sum pb.Checksum
+	if proto.Unmarshal(parts[0], &sum) != nil || len(parts[1]) == 0 ||
+		sum.Algo > pb.Checksum_XXHash64 || y.VerifyChecksum(parts[1], &sum) != nil {
+		return fmt.Errorf("%w: index of table %s fails its checksum", spool.ErrCorrupt, info.Name())
+	}
+	return nil
+}
+
+// manifest makes Badger believe what is true.
+func (m *mender) manifest() error {
+	path := filepath.Join(m.dir, manifestName)
+	now, err := readManifest(path)
+	if err != nil {
+		return err
+	}
+	old, err := readManifest(guardFile(m.dir, manifestName))
+	if err != nil {
+		return err
+	}
+	there, err := tablesIn(m.dir)
+	if err != nil {
+		return err
+	}
+	if now.magic == nil && len(there) == 0 && !m.suspect {
+		return m.noManifest(path)
+	}
+	var right *manifest
+	switch judge(now, old, there) {
+	case trust:
+		if now.whole {
+			return nil
+		}
+		m.log.Warn("unfinished change of the spool's MANIFEST removed")
+		right = now
+	case restore:
+		m.tell(troubleTables, "the MANIFEST was damaged and restored from its copy; nothing is lost")
+		right = old
+	case rebuild:
+		m.suspect = true
+		m.tell(troubleTables, fmt.Sprintf("the MANIFEST was damaged and made anew from %d tables; messages may come twice", len(there)))
+		right = all(there)
+	}
+	b, err := right.encode()
+	if err != nil {
+		return err
+	}
+	return m.replace(path, b)
+}
+
+// noManifest is the start of a new spool, or of one that has no table yet.
+func (m *mender) noManifest(path string) error {
+	err := os.Remove(path) // Badger refuses an empty one
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove empty manifest: %w", err)
+	}
+	return nil
+}
+
+// replace writes the manifest and keeps the damaged one.
+func (m *mender) replace(path string, b []byte) error {
+	if _, err := os.Stat(path); err == nil {
+		if err := m.setAside(manifestName); err != nil {
+			return err
+		}
+	}
+	return keep(path, b)
+}

@@ -1,0 +1,123 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"leveret/spool"
+)
+
+// An index entry that is lost is made anew from its chunk, whose routes repeat
+// what the index said when the chunk was written. What had left since comes
+// back: a message may come twice, but none is lost.
+
+// routesOf reads the routes of a chunk as index entries.
+func routesOf(id uint64, raw []byte) ([]*entry, error) {
+	if len(raw) < chunkHeader+4 || raw[0] != chunkFormat {
+		return nil, fmt.Errorf("%w: chunk %d has %d bytes", spool.ErrCorrupt, id, len(raw))
+	}
+	stored, table, routes := uint64(be.Uint32(raw[12:])), uint64(be.Uint32(raw[16:])), uint64(be.Uint32(raw[20:]))
+	meta := chunkHeader + stored
+	if uint64(len(raw)) != meta+table+routes+4 ||
+		metaSum(id, raw[:chunkHeader], raw[meta:len(raw)-4]) != be.Uint32(raw[len(raw)-4:]) {
+		return nil, fmt.Errorf("%w: chunk %d fails its checksum", spool.ErrCorrupt, id)
+	}
+	var list []*entry
+	for u := (uvarints{b: raw[meta+table : len(raw)-4]}); len(u.b) > 0; {
+		q := u.next()
+		e := &entry{queue: spool.QueueID(q), first: spool.Pos(u.next()), chunk: id, weight: uint64(len(raw))}
+		if err := e.readLive(&u); err != nil || q > math.MaxUint32 {
+			return nil, fmt.Errorf("%w: chunk %d has wrong routes", spool.ErrCorrupt, id)
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// rebuild finds the chunks of entries that are damaged or, when whole tables
+// are missing, of all entries that are not there.
+func (r *recovery) rebuild() error {
+	if !r.suspect && len(r.broken) == 0 {
+		return nil
+	}
+	made, messages := 0, 0
+	err := r.each(classChunk, func(item *badger.Item) error {
+		k := item.Key()
+		if len(k) != 9 {
+			return nil
+		}
+		id := be.Uint64(k[1:])
+		raw, err := readParts(r.txn, id)
+		var routes []*entry
+		if err == nil {
+			routes, err = routesOf(id, raw)
+		}
+		if errors.Is(err, spool.ErrCorrupt) {
+			r.s.bury(fmt.Sprintf("chunk-%d", id), raw)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range routes {
+			missing, err := r.missing(e)
+			if err != nil {
+				return err
+			}
+			if missing {
+				made, messages = made+1, messages+e.count()
+				r.changes.set(entryKey(e.queue, e.first), e.encode())
+				r.entry(e)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("rebuild index: %w", err)
+	}
+	r.s.tell(troubleDamage, fmt.Sprintf("the index was repaired from the chunks: %d entries with %d messages, some of which may come twice", made, messages))
+	return nil
+}
+
+// missing reports an entry that must be there and is not.
+func (r *recovery) missing(e *entry) (bool, error) {
+	key := entryKey(e.queue, e.first)
+	if r.broken[string(key)] {
+		return true, nil
+	}
+	if !r.suspect {
+		return false, nil
+	}
+	_, err := r.txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for index entry: %w", err)
+	}
+	return false, nil
+}
+
+// brokenEntry takes note of an entry that cannot be read.
+func (r *recovery) brokenEntry(item *badger.Item) error {
+	key := item.KeyCopy(nil)
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return fmt.Errorf("read index entry: %w", err)
+	}
+	r.s.bury(fmt.Sprintf("index-%x", key[1:]), value)
+	r.bad++
+	if len(r.broken) < brokenMax {
+		r.broken[string(key)] = true
+	} else {
+		r.suspect = true // too many to remember: all that are missing are made anew
+	}
+	r.changes.del(key)
+	return nil
+}
+
+// brokenMax bounds the damaged entries that are remembered by name.
+const brokenMax = 4096
