@@ -20,6 +20,7 @@ func TestClients(t *testing.T) {
 		{"pika", script(python, "pika_round.py")},
 		{"pika patterns", script(python, "pika_patterns.py")},
 		{"amqplib", script(node, "amqplib_round.js")},
+		{"amqplib patterns", script(node, "amqplib_patterns.js")},
 		{"amqp091-go", goRound},
 	}
 	brokers := []struct {
