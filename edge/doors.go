@@ -36,7 +36,7 @@ func (a *App) openDoors(size sizes) (err error) {
 			d.close()
 		}
 	}()
-	if d.amqpListeners, err = listen("amqp", cfg.AMQP.Listen); err != nil {
+	if d.amqpListeners, err = a.listenAMQP(cfg.AMQP); err != nil {
 		return err
 	}
 	if d.mqttListeners, err = a.listenMQTT(cfg.MQTT); err != nil {
@@ -46,8 +46,8 @@ func (a *App) openDoors(size sizes) (err error) {
 		return err
 	}
 	d.amqp = server091.New(server091.Options{
-		Broker: a.broker, Authenticate: a.login, Now: a.clock.Now,
-		Log: a.log.With("door", "amqp"), Version: a.version,
+		Broker: a.broker, Authenticate: a.login, External: a.loginExternal, Anonymous: a.loginAnonymous,
+		Now: a.clock.Now, Log: a.log.With("door", "amqp"), Version: a.version,
 	})
 	d.front = front.New(front.Options{
 		Listeners: d.amqpListeners, Serve091: d.amqp.Serve, ConnectionsMax: size.connections,

@@ -53,29 +53,57 @@ func listenOn(addr string) (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
+// wrapping makes another listener of one; with an error it gives the old one.
+type wrapping func(net.Listener) (net.Listener, error)
+
+func plain(l net.Listener) (net.Listener, error) { return l, nil }
+
+// overTLS shows the door's certificate.
+func (a *App) overTLS(door string, c config.TLS, protocol string) wrapping {
+	return func(l net.Listener) (net.Listener, error) {
+		files := &certificates{
+			cert: c.CertFile, key: c.KeyFile, clientCA: c.ClientCAFile,
+			protocols: []string{protocol}, log: a.log.With("door", door),
+		}
+		config, err := files.config()
+		if err != nil {
+			return l, fmt.Errorf("%s door: %w", door, err)
+		}
+		return tls.NewListener(l, config), nil
+	}
+}
+
+// listenAMQP opens all addresses of the AMQP door, or none.
+func (a *App) listenAMQP(c config.AMQP) ([]net.Listener, error) {
+	all, err := listen("amqp", c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	secure, err := listen("amqp", c.TLSListen)
+	for i := range secure {
+		if secure[i], err = a.overTLS("amqp", c.TLS, "amqp")(secure[i]); err != nil {
+			break
+		}
+	}
+	if all = append(all, secure...); err != nil {
+		closeAll(all)
+		return nil, err
+	}
+	return all, nil
+}
+
 // listenMQTT opens all addresses of the MQTT door, or none.
 func (a *App) listenMQTT(c config.MQTT) (all []net.Listener, err error) {
 	log := a.log.With("door", "mqtt")
-	shown := func(protocol string) func(net.Listener) (net.Listener, error) {
-		return func(l net.Listener) (net.Listener, error) {
-			files := &certificates{cert: c.CertFile, key: c.KeyFile, clientCA: c.ClientCAFile, protocols: []string{protocol}, log: log}
-			config, err := files.config()
-			if err != nil {
-				return l, fmt.Errorf("mqtt door: %w", err)
-			}
-			return tls.NewListener(l, config), nil
-		}
-	}
-	plain := func(l net.Listener) (net.Listener, error) { return l, nil }
 	for _, way := range []struct {
 		addrs []string
-		wrap  func(net.Listener) (net.Listener, error)
+		wrap  wrapping
 		web   bool
 	}{
 		{c.Listen, plain, false},
-		{c.TLSListen, shown("mqtt"), false},
+		{c.TLSListen, a.overTLS("mqtt", c.TLS, "mqtt"), false},
 		{c.WebSocketListen, plain, true},
-		{c.WebSocketTLSListen, shown("http/1.1"), true},
+		{c.WebSocketTLSListen, a.overTLS("mqtt", c.TLS, "http/1.1"), true},
 	} {
 		open, err := listen("mqtt", way.addrs)
 		for i := range open {

@@ -94,7 +94,9 @@ func (g *gateway) start() error {
 	for waiting := map[string]bool{"amqp": true, "mqtt": true, "admin": true}; len(waiting) > 0; {
 		select {
 		case o := <-open:
-			g.doors[o[0]] = o[1]
+			if waiting[o[0]] { // a door's first address, not those of WebSocket or TLS
+				g.doors[o[0]] = o[1]
+			}
 			delete(waiting, o[0])
 		case <-proc.done:
 			return fmt.Errorf("leveret ended with code %d while starting:\n%s", proc.exitCode(), proc.output())

@@ -107,6 +107,12 @@ func (a *arrivals) add(text string) {
 	a.text = append(a.text, text)
 }
 
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.text)
+}
+
 // covers reports whether everything promised has arrived.
 func (a *arrivals) covers(l *ledger) bool { return l.judge(a).lost == 0 }
 

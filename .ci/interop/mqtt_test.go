@@ -11,23 +11,57 @@ import (
 
 // mqttPublisher is a sensor's firmware at its smallest: MQTT 3.1.1, QoS 1, one
 // goroutine. It shares no code with the product, so a mistake in the product's
-// codec cannot hide in it.
+// codec cannot hide in it. mqtt_session_test.go adds what a subscriber needs.
 type mqttPublisher struct {
-	conn net.Conn
-	in   *bufio.Reader
-	next uint16 // packet identifier, from 1 upwards, around without 0
+	conn    net.Conn
+	in      *bufio.Reader
+	next    uint16 // packet identifier, from 1 upwards, around without 0
+	present bool   // the broker had a session of this client
+}
+
+// mqttConnect is what a client says of itself when it connects.
+type mqttConnect struct {
+	client    string
+	keep      bool   // the session outlives the connection
+	willTopic string // "" is no will; others are of QoS 1
+	willText  string
+}
+
+// Flags of CONNECT, 3.1.1 section 3.1.2.3.
+const (
+	connectClean    = 0x02
+	connectWill     = 0x04
+	connectWillQoS1 = 0x08
+)
+
+func (c mqttConnect) body() []byte {
+	flags := byte(connectClean)
+	if c.keep {
+		flags = 0
+	}
+	if c.willTopic != "" {
+		flags |= connectWill | connectWillQoS1
+	}
+	body := mqttString(nil, "MQTT")
+	body = append(body, 4, flags, 0, 60) // level 3.1.1, keep alive 60 s
+	body = mqttString(body, c.client)
+	if c.willTopic != "" {
+		body = mqttString(mqttString(body, c.willTopic), c.willText)
+	}
+	return body
 }
 
 func dialMQTT(addr, client string) (*mqttPublisher, error) {
+	return connectMQTT(addr, mqttConnect{client: client})
+}
+
+func connectMQTT(addr string, c mqttConnect) (*mqttPublisher, error) {
 	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	p := &mqttPublisher{conn: conn, in: bufio.NewReader(conn)}
-	body := mqttString(nil, "MQTT")
-	body = append(body, 4, 0x02, 0, 60) // level 3.1.1, clean session, keep alive 60 s
-	body = mqttString(body, client)
-	if err := p.send(0x10, body); err != nil {
+	if err := p.send(0x10, c.body()); err != nil {
 		return nil, p.fail(err)
 	}
 	kind, body, err := p.receive()
@@ -37,6 +71,7 @@ func dialMQTT(addr, client string) (*mqttPublisher, error) {
 	if kind != 0x20 || len(body) != 2 || body[1] != 0 {
 		return nil, p.fail(fmt.Errorf("CONNECT answered by %#x % x", kind, body))
 	}
+	p.present = body[0] == 1
 	return p, nil
 }
 

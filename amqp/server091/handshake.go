@@ -38,7 +38,7 @@ func (c *conn) handshake(ctx context.Context) error {
 func (c *conn) negotiate(ctx context.Context) (at wire091.MethodID, err error) {
 	start := wire091.ConnectionStart{
 		VersionMajor: 0, VersionMinor: 9,
-		ServerProperties: c.s.properties, Mechanisms: mechanisms, Locales: "en_US",
+		ServerProperties: c.s.properties, Mechanisms: c.mechanisms(), Locales: "en_US",
 	}
 	if err := c.send(&start); err != nil {
 		return 0, err
@@ -111,12 +111,11 @@ var errLogin = errors.New("login refused") // and logged
 // login checks who it is. A refused one is told only when it can understand it
 // (authentication_failure_close); older clients take a closed socket for it.
 func (c *conn) login(ctx context.Context, m *wire091.ConnectionStartOk) (at wire091.MethodID, err error) {
-	user, password, err := credentials(m)
-	if err != nil {
+	c.mechanism = m.Mechanism
+	name, user, access, err := c.authenticate(m)
+	if _, wrong := errors.AsType[*amqp.Error](err); wrong {
 		return m.ID(), err
 	}
-	c.mechanism = m.Mechanism
-	name, access, err := c.s.o.Authenticate(user, password, c.nc.RemoteAddr())
 	if err == nil {
 		c.who = broker.Identity{User: name, Access: access, Peer: c.nc.RemoteAddr().String(), Protocol: "AMQP 0-9-1"}
 		return 0, nil

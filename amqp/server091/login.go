@@ -8,13 +8,6 @@ import (
 	"leveret/amqp/wire091"
 )
 
-// Login mechanisms that are offered.
-const (
-	mechanismPlain    = "PLAIN"
-	mechanismAMQPlain = "AMQPLAIN"
-	mechanisms        = mechanismPlain + " " + mechanismAMQPlain
-)
-
 // credentials reads user and password out of a start-ok.
 func credentials(m *wire091.ConnectionStartOk) (user, password string, err error) {
 	switch m.Mechanism {

@@ -27,6 +27,7 @@ package server091
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,7 +49,13 @@ type Options struct {
 	// Authenticate checks a login and answers the account's name and what it
 	// may do. The error is for the log only.
 	Authenticate func(user, password string, remote net.Addr) (name string, access broker.Access, err error)
-	Log          *slog.Logger
+	// External does the same for a client that shows a certificate (SASL
+	// EXTERNAL), which has been verified, and Anonymous for one that says
+	// nothing of itself (ANONYMOUS). That is offered where Anonymous gives no
+	// error; nil ones are never offered.
+	External  func(cert *x509.Certificate, remote net.Addr) (name string, access broker.Access, err error)
+	Anonymous func(remote net.Addr) (name string, access broker.Access, err error)
+	Log       *slog.Logger
 	// Now is the time of the running boot, for the stamps of messages.
 	Now func() amqp.Instant
 

@@ -60,6 +60,7 @@ func (d *decoder) unshared(s *section, c *Config) {
 		listen        []string
 	}{
 		{"amqp", "listen", c.AMQP.Listen},
+		{"amqp", "tls_listen", c.AMQP.TLSListen},
 		{"mqtt", "listen", c.MQTT.Listen},
 		{"mqtt", "tls_listen", c.MQTT.TLSListen},
 		{"mqtt", "websocket_listen", c.MQTT.WebSocketListen},

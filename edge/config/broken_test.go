@@ -49,7 +49,7 @@ var broken = []struct {
 	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
 	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
 		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
-		"3:1: amqp.port: no such key; known here are listen, external_login, anonymous, anonymous_user",
+		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user",
 		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
 	}},

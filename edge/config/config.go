@@ -86,6 +86,9 @@ type AMQP struct {
 	// (":5672") it is every address of the machine; port 0 is any free one. An
 	// empty list closes the door. [127.0.0.1:5672; restart]
 	Listen []string // listen
+	// TLSListen is where they come in over TLS; as listen. [none; restart]
+	TLSListen []string // tls_listen
+	TLS
 	// ExternalLogin says what is the user's name when a client with a verified
 	// certificate logs in with it (SASL EXTERNAL, no password): common_name,
 	// distinguished_name ("CN=anna,O=plant") or subject_alternative_name (its

@@ -85,6 +85,8 @@ func (d *decoder) log(s *section, l *Log) {
 func (d *decoder) doors(s *section, c *Config) {
 	s.section("amqp", func(s *section) {
 		d.listen(s, &c.AMQP.Listen)
+		s.texts("tls_listen", &c.AMQP.TLSListen, true, checkAddress)
+		d.certificates(s, &c.AMQP.TLS, len(c.AMQP.TLSListen) > 0)
 		d.logins(s, &c.AMQP)
 	})
 	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })

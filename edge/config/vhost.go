@@ -42,7 +42,8 @@ type TopicPermission struct {
 	// Write and Read are regular expressions, searched in the routing key: with
 	// which the user may publish, and which it may bind or subscribe to (MQTT's
 	// filter as a binding key). {username}, {vhost} and {client_id} stand for
-	// those of the connection, letter by letter. "" is none. [".*"]
+	// those of the connection, letter by letter; AMQP 0-9-1 clients have no
+	// client id, and match no pattern with one. "" is none. [".*"]
 	Write, Read string // write, read
 }
 

@@ -16,8 +16,8 @@ type Permission struct {
 // TopicPermission narrows what a user may do with one topic exchange: which
 // routing keys it may publish with (Write) and bind (Read). Topics of an
 // exchange without one are free, as in RabbitMQ. In the patterns {username},
-// {vhost} and {client_id} stand for those of the connection; a connection
-// without a client id has the empty one.
+// {vhost} and {client_id} stand for those of the connection; {client_id}
+// stands for itself in a connection without one.
 type TopicPermission struct {
 	VHost, Exchange string
 	Write, Read     string

@@ -66,6 +66,7 @@ func TestAllowsTopic(t *testing.T) {
 		{"/", "c", "amq.topic", "axb.c.temp", broker.Write, false}, // the name is no pattern
 		{"/", "c", "amq.topic", "a.b.d.temp", broker.Write, false}, // somebody else's id
 		{"/", ".*", "amq.topic", "a.b.d.temp", broker.Write, false},
+		{"/", "", "amq.topic", "a.b..temp", broker.Write, false}, // no id is no wildcard
 		{"/", "c", "amq.topic", "all.of.it", broker.Read, true},
 		{"/", "c", "amq.topic", "some.of.it", broker.Read, false},
 		{"/", "c", "x", "anything", broker.Write, true}, // nothing is said of it here

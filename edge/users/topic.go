@@ -1,6 +1,7 @@
 package users
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -61,6 +62,9 @@ func (u *User) Enter(vhost, client string) (in broker.Access, ok bool) {
 	if g == nil {
 		return nil, false
 	}
+	// Without an id the words stand for themselves, as in RabbitMQ: the empty
+	// text would make "^{client_id}" a pattern that matches everything.
+	client = cmp.Or(client, "{client_id}")
 	e := &entered{grant: g}
 	for at, t := range u.grants.topics {
 		if at.vhost != vhost {

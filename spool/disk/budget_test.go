@@ -60,10 +60,14 @@ func TestBudgetLevels(t *testing.T) {
 			}
 		}
 		if c.plain {
-			for pos := range spool.Pos(1500) { // more than goes between two pauses
-				if err := offer(l, 10+pos, 0); err != nil {
-					t.Fatal(err)
-				}
+			// More than goes between two pauses, at once: the level is measured
+			// anew with each commit.
+			var many spool.Batch
+			for pos := range spool.Pos(50) {
+				many.Enters = append(many.Enters, spool.Enter{Record: marked(1), Size: 1601, To: []spool.Dest{{Queue: 4, Pos: pos}}})
+			}
+			if _, err := l.Append(&many); err != nil {
+				t.Fatal(err)
 			}
 			if room := l.Room(); (room != nil) != c.slowed {
 				t.Errorf("at %d %%: slowed %v, want %v", c.percent, room != nil, c.slowed)

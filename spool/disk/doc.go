@@ -28,8 +28,22 @@
 // # What it does not do
 //
 // It does not know what a record means, does not expire anything, and does not
-// repair: after the first failed write, sync or warning about the manifest it
+// go on after the first failed write, sync or warning about the manifest: it
 // answers ErrFailed for good, and the next Open reads what is really there.
+//
+// # The guard
+//
+// Before Badger opens, a ballast is given up on a full volume (ballast.go),
+// starts are counted and a folder that fails is set aside (starts.go), every
+// block of every table is verified, and the manifest is compared with the
+// tables and a copy (mend.go). Afterwards the mark of the last commit is compared
+// with one that was noted apart (highwater.go), lost index entries are made anew
+// from chunks (rebuild.go), lost chunks brought back from the value logs
+// (salvage.go), and definitions from their copy (defcopy.go). Whatever is damaged
+// goes to the folder quarantine; the guard's own files are in the folder guard.
+// A repair may bring messages back that had left: better twice than never.
+//
+// Offline reads a spool without Badger's database, for the spool commands.
 //
 // # Keys and values, format 1
 //
@@ -41,6 +55,7 @@
 //	'c' chunk u64                chunk, or its first part
 //	'c' chunk u64, part u16      further parts (1, 2, ...) of a chunk over 4 MiB
 //	'p' queue u32                from u64, to u64: a purge that is not finished
+//	'm'                          commits u64, records u64 ever written, crc u32
 //	'r' number u32               part of a redo list, see below
 //	'~'                          scratch of the flush trick, see reclaim.go
 //
