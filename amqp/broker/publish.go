@@ -159,7 +159,8 @@ func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
 // openTo leaves those queues out that are full and refuse new messages.
 func (v *VHost) openTo(p *Publish, targets []target) []target {
 	closed := func(t target) bool {
-		return t.queue.args.overflow.rejects() && t.queue.tooMany(1, int64(len(p.Msg.Body)))
+		q := t.queue
+		return q.args.overflow.rejects() && q.tooMany(1, int64(len(p.Msg.Body))) && q.count+q.coming >= q.appetite()
 	}
 	if !slices.ContainsFunc(targets, closed) {
 		return targets
