@@ -36,8 +36,8 @@ func (c *conn) delayWill(seconds uint32) error {
 	if _, _, err := d.keeper.DeclareQueue(broker.QueueSpec{Name: queue, Durable: true}); err != nil {
 		return err
 	}
-	waiting := []broker.Publish{{Msg: waitingWill(c.will.Msg, queue, seconds)}}
-	if _, err := d.keeping.Publish(d.Now(), waiting); err != nil {
+	waiting := broker.Publish{Msg: waitingWill(c.will.Msg, queue, seconds)}
+	if err := publishOne(d.keeping, d.Now(), waiting); err != nil {
 		_, _, undone := d.keeper.DeleteQueue(queue, false, false)
 		return errors.Join(err, undone)
 	}
