@@ -66,8 +66,11 @@ func (a *App) apply(old, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := declare(a.broker, fresh); err != nil {
-		return fmt.Errorf("some of it could not be declared: %w", err)
+	if err := conflicts(a.broker, old, fresh); err != nil {
+		return err
+	}
+	if err := a.declare(fresh); err != nil {
+		return err
 	}
 	a.users.Store(book)
 	if a.level != nil {
