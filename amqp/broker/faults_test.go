@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -221,4 +222,29 @@ func TestOtherExchangesGiveNoRights(t *testing.T) {
 	refused("a dead letter exchange without write", err)
 	_, err = low.DeclareExchange(ExchangeSpec{Name: "mine", Type: "direct", Args: amqp.Table{{Key: "alternate-exchange", Value: "amq.topic"}}})
 	refused("an alternate exchange without write", err)
+}
+
+// priorities notes what the core says of the messages that it stores.
+type priorities struct {
+	*mem.Log
+	seen []uint8
+}
+
+func (p *priorities) Append(b *spool.Batch) (spool.LSN, error) {
+	for _, e := range b.Enters {
+		p.seen = append(p.seen, e.Priority)
+	}
+	return p.Log.Append(b)
+}
+
+func TestAlarmsAreWorthMoreThanTelemetry(t *testing.T) {
+	log := &priorities{Log: mem.New().Auto()}
+	x := newScene(t, log, Limits{})
+	x.queue("telemetry")
+	x.queue("alarms", amqp.Field{Key: "x-spool-priority", Value: int64(9)})
+	x.publish("telemetry", amqp.PropertyList{DeliveryMode: 2}, 1)
+	x.publish("alarms", amqp.PropertyList{DeliveryMode: 2}, 1)
+	if !slices.Equal(log.seen, []uint8{0, 9}) {
+		t.Errorf("priorities %v, want 0 and 9", log.seen)
+	}
 }

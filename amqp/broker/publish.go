@@ -181,6 +181,7 @@ func (v *VHost) openTo(p *Publish, targets []target) []target {
 func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool) {
 	persistent := m.Persistent()
 	var to, spill []spool.Dest
+	worth := 0 // what the queue that matters most says
 	for _, t := range targets {
 		q := t.queue
 		kept := persistent && q.durable() && !t.transient
@@ -193,6 +194,7 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 		case kept:
 			e.stored, l.inSpool = true, true
 			to = v.dests(to, l.id, e.pos)
+			worth = max(worth, q.args.spoolPriority)
 		case v.b.transient.Load()+v.incomingBytes+footprint(m) > v.b.limits.TransientBytesMax:
 			e.stored, l.inSpool = true, true
 			spill = v.dests(spill, l.id, e.pos)
@@ -204,7 +206,7 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 		v.incoming = append(v.incoming, incoming{l, e})
 	}
 	if to != nil {
-		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: to})
+		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: to, Priority: uint8(worth)})
 	}
 	if spill != nil {
 		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: spill, Volatile: true})
