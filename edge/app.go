@@ -69,6 +69,7 @@ type App struct {
 	ticker  ticker
 	broker  *broker.Broker
 	doors   doors
+	guests  guests
 	shovels *shovels
 
 	reloadMu   sync.Mutex   // one reload at a time
