@@ -59,7 +59,7 @@ cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign o
 	VERSION=$(VERSION) TAGS=$(TAGS) .ci/cross
 
 interop: build $(NODE_PACKAGES) ## real clients, real peers, kills and power cuts against bin/leveret
-	$(TRIAL) $(GO) test -count=1 -v -timeout 20m $(INTEROP)
+	$(TRIAL) $(GO) test -count=1 -v -timeout 25m $(INTEROP)
 
 soak: build $(NODE_PACKAGES) ## full volumes (as root), then the whole story again and again for SOAKTIME (1h)
 	$(GO) test -count=1 -tags soak -timeout 20m -run FullVolume ./spool/disk
@@ -68,9 +68,10 @@ soak: build $(NODE_PACKAGES) ## full volumes (as root), then the whole story aga
 clean: ## remove what make has built
 	rm -rf bin .interop
 
+# longjohn and optimist are for the tests that amqp brings.
 $(NODE_PACKAGES): Makefile
 	npm install --prefix .interop --no-audit --no-fund --no-save \
-		amqplib@2.3.1 mqtt@5.16.0
+		amqplib@2.3.1 mqtt@5.16.0 amqp@0.2.7 longjohn@0.2.12 optimist@0.6.1
 	touch $@
 
 bin/staticcheck:

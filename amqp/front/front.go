@@ -10,6 +10,7 @@
 package front
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ type Options struct {
 	Log      *slog.Logger
 
 	ConnectionsMax   int           // at a time; 1024
-	HandshakesMax    int           // of them, without a header yet; 512
+	HandshakesMax    int           // of them, without a header yet; 512; one more sends away the longest silent
 	HandshakeTimeout time.Duration // for TLS and the header; 10 s
 	DrainTimeout     time.Duration // for connections to end after ctx; 5 s
 }
@@ -50,15 +51,15 @@ const (
 
 // Front accepts connections.
 type Front struct {
-	o          Options
-	handshakes atomic.Int64
-	accepted   atomic.Uint64
-	refused    atomic.Uint64
-	strangers  atomic.Uint64
+	o         Options
+	accepted  atomic.Uint64
+	refused   atomic.Uint64
+	strangers atomic.Uint64
+	conns     sync.WaitGroup
 
-	mu    sync.Mutex // protects open
-	open  map[net.Conn]struct{}
-	conns sync.WaitGroup
+	mu     sync.Mutex // protects the fields below
+	open   map[net.Conn]struct{}
+	silent *list.List // of net.Conn without a header yet, the longest silent first
 }
 
 // Counts are the figures of a front. Those not named Now only rise.
@@ -75,7 +76,7 @@ func New(o Options) *Front {
 	orDefault(&o.HandshakesMax, handshakesMax)
 	orDefault(&o.HandshakeTimeout, handshakeTimeout)
 	orDefault(&o.DrainTimeout, drainTimeout)
-	return &Front{o: o, open: make(map[net.Conn]struct{})}
+	return &Front{o: o, open: make(map[net.Conn]struct{}), silent: list.New()}
 }
 
 func orDefault[T comparable](v *T, d T) {
@@ -184,11 +185,8 @@ func (f *Front) serve(ctx context.Context, nc net.Conn) {
 
 // header reads the first eight octets.
 func (f *Front) header(ctx context.Context, nc net.Conn) (h [8]byte, err error) {
-	defer f.handshakes.Add(-1)
-	if n := f.handshakes.Add(1); n > int64(f.o.HandshakesMax) {
-		f.refused.Add(1)
-		return h, fmt.Errorf("%d others have not sent theirs", n-1)
-	}
+	place := f.awaitHeader(nc)
+	defer f.endSilence(place)
 	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Now()) })()
 	if err := nc.SetDeadline(time.Now().Add(f.o.HandshakeTimeout)); err != nil {
 		return h, err
@@ -197,4 +195,29 @@ func (f *Front) header(ctx context.Context, nc net.Conn) (h [8]byte, err error) 
 		return h, errors.Join(err, ctx.Err())
 	}
 	return h, nc.SetDeadline(time.Time{})
+}
+
+// awaitHeader gives nc a place among the silent. Where none is free, the
+// longest silent one loses its own: a good client speaks at once, so that
+// strangers cannot keep it out by waiting.
+func (f *Front) awaitHeader(nc net.Conn) *list.Element {
+	f.mu.Lock()
+	place := f.silent.PushBack(nc)
+	var longest net.Conn
+	if f.silent.Len() > f.o.HandshakesMax {
+		longest = f.silent.Remove(f.silent.Front()).(net.Conn)
+	}
+	f.mu.Unlock()
+	if longest != nil {
+		f.refused.Add(1)
+		_ = longest.Close()
+	}
+	return place
+}
+
+// endSilence frees the place, unless it has been taken away.
+func (f *Front) endSilence(place *list.Element) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.silent.Remove(place)
 }

@@ -71,7 +71,7 @@ func newConn(s *Server, nc net.Conn, log *slog.Logger) *conn {
 		in:       &meter{nc: nc, total: &s.counts.bytesIn},
 		channels: make(map[uint16]*channel),
 	}
-	c.frames = wire091.NewFrameReader(c.in, s.o.FrameMax)
+	c.frames = wire091.NewFrameReader(c.in, min(s.o.FrameMax, strangerFrameMax)) // more in tuned
 	c.args.Intern = c.names.get
 	return c
 }

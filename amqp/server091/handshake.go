@@ -19,6 +19,12 @@ const loginDelay = time.Second
 // refused.
 const handshakeCloseTimeout = 2 * time.Second
 
+// strangerFrameMax bounds a frame, and so the buffer, of a peer that has not
+// logged in: what anybody may have us hold. The largest that comes before tune
+// is start-ok (0-9-1, section 4.2.3 would have it below 4 kB), which may carry
+// a token for its password.
+const strangerFrameMax = 16 << 10
+
 // handshake leads from the protocol header to connection.open-ok. The reader
 // does the writing here: nothing else is under way. The error says why there
 // is no connection; the peer has been told.

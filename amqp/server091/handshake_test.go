@@ -51,7 +51,11 @@ func TestHandshake(t *testing.T) {
 		{"wrong method after tune", steps(header091, ok, tuneOk, tuneOk), tuned + "0 connection.close 504 0,0 CHANNEL_ERROR - unexpected method in connection state opening", true},
 		{"content", steps(header091, header(0, 60, 1)), start + "0 connection.close 505 0,0 UNEXPECTED_FRAME - expected method frame, got non method frame instead", true},
 		{"a frame in the middle of nothing", steps(header091, []byte("GET / HTTP/1.1\r\n\r\n")),
-			start + "0 connection.close 501 0,0 FRAME_ERROR - type 71, all octets = <<>>: {frame_too_large,539959368,131064}", true},
+			start + "0 connection.close 501 0,0 FRAME_ERROR - type 71, all octets = <<>>: {frame_too_large,539959368,16376}", true},
+		{"a frame too large for a stranger", steps(header091, []byte{1, 0, 0, 0, 0, 0x40, 1}),
+			start + "0 connection.close 501 0,0 FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,16385,16376}", true},
+		{"a long token", steps(header091, startOk("guest", strings.Repeat("x", 16_000)), 1100*time.Millisecond),
+			start + "0 connection.close 403 0,0 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.", true},
 		{"close", steps(header091, &wire091.ConnectionClose{ReplyCode: 200}), start + "0 connection.close-ok", true},
 		{"heartbeats", steps(header091, frame(8, 0, ""), ok), tuned, false},
 		{"smallest frames", steps(header091, ok, tune(1, 4096), openVHost), tuned + "0 connection.open-ok", false},
@@ -92,6 +96,15 @@ func TestHandshake(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFramesGrowWithTheLogin: who is let in may send what was agreed on.
+func TestFramesGrowWithTheLogin(t *testing.T) {
+	inBubble(t, mem.New().Auto(), broker.Limits{}, nil, func(t *testing.T, r *rig) {
+		p := r.open(1)
+		p.frameMax = 131072
+		p.says("1 basic.qos-ok", publish(1, "", "nobody", strings.Repeat("x", 100_000)), &wire091.BasicQos{})
+	})
 }
 
 func TestOtherProtocolsAreShownOurs(t *testing.T) {

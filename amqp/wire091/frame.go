@@ -204,11 +204,12 @@ func (f *FrameReader) note(n, got int) {
 }
 
 // settle makes ready for a read: what is left moves to the front of a buffer
-// of the size that the last reads suggest.
+// of the size that the last reads suggest. It does not outgrow frame-max, which
+// is small as long as the peer is a stranger.
 func (f *FrameReader) settle() {
 	left := f.end - f.start
 	switch {
-	case f.filled && len(f.buf) < bufferMax:
+	case f.filled && len(f.buf) < min(bufferMax, f.max):
 		f.resize(2 * len(f.buf))
 	case f.lean >= leanReadsMax && left < bufferMin:
 		f.resize(bufferMin)

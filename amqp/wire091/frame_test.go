@@ -171,6 +171,21 @@ func TestBufferGrowsAndShrinks(t *testing.T) {
 	}
 }
 
+// A stranger's frame-max bounds what it can have us hold, however much it sends.
+func TestBufferStaysWithinFrameMax(t *testing.T) {
+	const frameMax = 16 << 10
+	const frames = 50_000
+	f := NewFrameReader(bytes.NewReader(bytes.Repeat(AppendHeartbeat(nil), frames)), frameMax)
+	for range frames {
+		if _, err := f.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.buf) > frameMax {
+			t.Fatalf("the buffer has grown to %d octets, want at most %d", len(f.buf), frameMax)
+		}
+	}
+}
+
 func TestAnnouncedSizeAllocatesNothing(t *testing.T) {
 	f := NewFrameReader(strings.NewReader("\x03\x00\x01\x00\x10\x00\x00only this"), 16<<20)
 	if _, err := f.Next(); err != io.ErrUnexpectedEOF {

@@ -35,7 +35,7 @@ type conn struct {
 	kept      bool   // the session outlives the connection
 	expiry    uint32 // seconds it does so; see expiryNever
 	expiryCut bool   // it is less than what the client asked for
-	recorded  uint32 // the expiry in the spool; expiryNever when there is none
+	recorded  uint32 // the expiry in the spool, of a session with a durable queue
 	will      *broker.Publish
 	willDelay uint32    // seconds
 	welcomed  bool      // CONNACK was promised
@@ -62,12 +62,11 @@ type conn struct {
 func newConn(d *Door, socket net.Conn) *conn {
 	c := &conn{
 		door: d, socket: socket, accepted: time.Now(), stranger: true,
-		log:      d.Log,
-		recorded: expiryNever,
-		wake:     make(chan struct{}, 1),
-		eased:    make(chan struct{}, 1),
-		ended:    make(chan struct{}),
-		gone:     make(chan struct{}),
+		log:   d.Log,
+		wake:  make(chan struct{}, 1),
+		eased: make(chan struct{}, 1),
+		ended: make(chan struct{}),
+		gone:  make(chan struct{}),
 	}
 	c.source.Conn = socket
 	c.in = mqttwire.NewReader(&c.source, mqttwire.ConnectSizeMax)

@@ -2,6 +2,8 @@ package mqtt
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,8 +86,9 @@ func (d *Door) endSessions(now time.Time) (next time.Time) {
 
 // The expiry of a session stands in the spool as a binding of its queue, since
 // unlike a queue's arguments a binding may be exchanged for another. Its
-// exchange is one that nothing is published to with such a key. A session
-// without the record is kept for ever.
+// exchange is one that nothing is published to with such a key. The record is
+// also what tells a session's queue from one of the same name that somebody
+// else has made.
 const (
 	recordExchange = "amq.direct"
 	argExpiry      = "x-mqtt-session-expiry"
@@ -98,32 +101,48 @@ func expiryArgs(seconds uint32) amqp.Table {
 func expiryOf(b broker.Binding) (seconds uint32, ok bool) {
 	v, _ := b.Args.Get(argExpiry)
 	n, ok := amqp.Int(v)
-	if !ok || b.Source != recordExchange || n < 0 || n >= expiryNever {
+	if !ok || b.Source != recordExchange || n < 0 || n > expiryNever {
 		return 0, false
 	}
 	return uint32(n), true
 }
 
+func isSession(b broker.Binding) bool {
+	_, ok := expiryOf(b)
+	return ok
+}
+
+// holds says whether a queue of the door's own is there, which its record
+// proves. A queue without is not ours to read or to delete.
+func (d *Door) holds(queue string, record func(broker.Binding) bool) (bool, error) {
+	bindings, err := d.keeper.Bindings(queue)
+	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.NotFound {
+		return false, nil
+	}
+	if err == nil && !slices.ContainsFunc(bindings, record) {
+		err = errForeign(queue)
+	}
+	return err == nil, err
+}
+
+func errForeign(queue string) error {
+	return amqp.Errorf(amqp.AccessRefused, "queue '%s' was not made by the mqtt door", queue)
+}
+
 // recordExpiry brings the record of a session with a durable queue up to date.
+// The new one comes before the old one goes: the session is never without.
 func (c *conn) recordExpiry() (lsn spool.LSN) {
 	if c.recorded == c.expiry {
 		return 0
 	}
 	queue, keeper := c.session.queue, c.door.keeper
-	if c.expiry != expiryNever {
-		lsn = c.recordWith(keeper.BindQueue(queue, recordExchange, queue, expiryArgs(c.expiry)))
+	lsn, err := keeper.BindQueue(queue, recordExchange, queue, expiryArgs(c.expiry))
+	if err == nil {
+		old := c.recorded
+		c.recorded = c.expiry
+		lsn, err = keeper.UnbindQueue(queue, recordExchange, queue, expiryArgs(old))
 	}
-	if c.recorded != expiryNever {
-		lsn = max(lsn, c.recordWith(keeper.UnbindQueue(queue, recordExchange, queue, expiryArgs(c.recorded))))
-	}
-	c.recorded = c.expiry
-	return lsn
-}
-
-// recordWith tells of a record that could not be written: the session may be
-// kept for longer than it should, which is no reason to refuse it.
-func (c *conn) recordWith(lsn spool.LSN, err error) spool.LSN {
-	if err != nil {
+	if err != nil { // the session may be kept for longer than it should: no reason to refuse it
 		c.log.Warn("expiry of the mqtt session cannot be recorded", "err", err)
 	}
 	return lsn
@@ -140,6 +159,9 @@ func (d *Door) findSessions(now time.Time) {
 			continue
 		}
 		bindings, err := d.keeper.Bindings(q.Name)
+		if err == nil && !slices.ContainsFunc(bindings, isSession) {
+			err = errForeign(q.Name)
+		}
 		if err != nil {
 			d.Log.Warn("mqtt session cannot be looked at", "client", client, "err", err)
 			continue

@@ -145,7 +145,9 @@ func (c *conn) settle() error {
 func (c *conn) hand(batch []received, ps []broker.Publish, waiting time.Time) error {
 	for len(ps) > 0 {
 		n, err := c.session.Publish(c.door.Now(), ps)
-		c.answer(batch[:n], ps[:n])
+		if err := c.answer(batch[:n], ps[:n]); err != nil {
+			return err
+		}
 		batch, ps = batch[n:], ps[n:]
 		refused, ok := errors.AsType[*amqp.Error](err)
 		switch {
@@ -172,9 +174,27 @@ func (c *conn) hand(batch []received, ps []broker.Publish, waiting time.Time) er
 	return nil
 }
 
-// answer promises a PUBACK for each message of QoS 1 and a PUBREC for those of
-// QoS 2.
-func (c *conn) answer(batch []received, ps []broker.Publish) {
+// answer promises to say what became of the messages that the core took. One
+// that a queue refused (x-overflow) is not safe there, whoever else has it.
+func (c *conn) answer(batch []received, ps []broker.Publish) error {
+	done := 0
+	for i := range ps {
+		if !ps[i].Refused {
+			continue
+		}
+		c.promiseTaken(batch[done:i], ps[done:i])
+		if err := c.reject(&batch[i], mqttwire.QuotaExceeded); err != nil {
+			return err
+		}
+		done = i + 1
+	}
+	c.promiseTaken(batch[done:], ps[done:])
+	return nil
+}
+
+// promiseTaken promises a PUBACK for each message of QoS 1 and a PUBREC for
+// those of QoS 2.
+func (c *conn) promiseTaken(batch []received, ps []broker.Publish) {
 	c.acks.mu.Lock()
 	promised := false
 	for i := range ps {
@@ -183,13 +203,7 @@ func (c *conn) answer(batch []received, ps []broker.Publish) {
 		}
 		promised = true
 		reason := mqttwire.Success
-		switch {
-		case c.version != mqttwire.V5:
-		case ps[i].Refused:
-			c.door.counts.rejected.Add(1)
-			delete(c.incoming.taken, batch[i].id) // a failure ends the exchange
-			reason = mqttwire.QuotaExceeded
-		case !ps[i].Routed && !ps[i].Retain:
+		if c.version == mqttwire.V5 && !ps[i].Routed && !ps[i].Retain {
 			reason = mqttwire.NoMatchingSubscribers
 		}
 		c.acks.waiting.Push(ps[i].LSN, promise{kind: batch[i].answer(), id: batch[i].id, reason: reason})

@@ -67,11 +67,9 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 		return false, 0, err
 	}
 	c.session.Session = c.core.Open()
-	_, err = c.core.CheckQueue(c.session.queue)
-	if e, ok := errors.AsType[*amqp.Error](err); err != nil && !(ok && e.Code == amqp.NotFound) {
+	if present, err = c.door.holds(c.session.queue, isSession); err != nil {
 		return false, 0, err
 	}
-	present = err == nil
 	if !present || !m.CleanStart {
 		c.door.cancelWill(c.client)
 	}
@@ -92,11 +90,7 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 	}
 	c.keepFor(c.wishedExpiry(m))
 	if !present && c.kept {
-		spec := broker.QueueSpec{Name: c.session.queue, Durable: true}
-		if !c.door.KeepQoS0 {
-			spec.Args = amqp.Table{{Key: broker.ArgAttended, Value: true}}
-		}
-		if _, lsn, err = c.core.DeclareQueue(spec); err != nil {
+		if lsn, err = c.makeQueue(); err != nil {
 			return false, 0, err
 		}
 	}
@@ -107,6 +101,25 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 		lsn = max(lsn, c.recordExpiry())
 	}
 	return present, lsn, nil
+}
+
+// makeQueue makes the queue of a session that is kept. Without its record it
+// would be taken for somebody else's.
+func (c *conn) makeQueue() (spool.LSN, error) {
+	spec := broker.QueueSpec{Name: c.session.queue, Durable: true}
+	if !c.door.KeepQoS0 {
+		spec.Args = amqp.Table{{Key: broker.ArgAttended, Value: true}}
+	}
+	if _, _, err := c.core.DeclareQueue(spec); err != nil {
+		return 0, err
+	}
+	lsn, err := c.door.keeper.BindQueue(spec.Name, recordExchange, spec.Name, expiryArgs(c.expiry))
+	if err != nil {
+		_, _, undone := c.door.keeper.DeleteQueue(spec.Name, false, false)
+		return 0, errors.Join(err, undone)
+	}
+	c.recorded = c.expiry
+	return lsn, nil
 }
 
 // join connects to the core.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 
 	"leveret/amqp"
@@ -189,6 +190,9 @@ func (d *Door) endSessionLocked(client string) (spool.LSN, error) {
 	bindings, err := d.keeper.Bindings(queue)
 	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.NotFound {
 		return 0, nil
+	}
+	if err == nil && !slices.ContainsFunc(bindings, isSession) {
+		err = errForeign(queue)
 	}
 	if err != nil {
 		return 0, err

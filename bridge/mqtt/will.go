@@ -52,8 +52,22 @@ func (c *conn) sendWill() {
 }
 
 func (c *conn) publishWill() error {
-	_, err := c.session.Publish(c.door.Now(), []broker.Publish{*c.will})
-	return err
+	return publishOne(c.session.Session, c.door.Now(), *c.will)
+}
+
+var errWillRefused = amqp.Errorf(amqp.PreconditionFailed, "a queue is full and refuses it")
+
+// publishOne publishes a will. What a queue refused (x-overflow) counts as lost,
+// though others may have it.
+func publishOne(s *broker.Session, now amqp.Instant, will broker.Publish) error {
+	ps := []broker.Publish{will}
+	if _, err := s.Publish(now, ps); err != nil {
+		return err
+	}
+	if ps[0].Refused {
+		return errWillRefused
+	}
+	return nil
 }
 
 // markWill says who it is from, if the client must not have it back.

@@ -14,7 +14,18 @@ import (
 // own, mqtt.will.<client id>, so that a restart does not forget it. When its
 // time has come, or the session ends, it is published and taken out of the
 // queue as one change. A client that comes back in time has the queue deleted.
-const willPrefix = "mqtt.will."
+// A binding marks the queue, as it does those of sessions.
+const (
+	willPrefix = "mqtt.will."
+	argWill    = "x-mqtt-will"
+)
+
+var willMark = amqp.Table{{Key: argWill, Value: true}}
+
+func isWill(b broker.Binding) bool {
+	_, ok := b.Args.Get(argWill)
+	return ok && b.Source == recordExchange
+}
 
 // Headers of a waiting will: what it is to be when it is published.
 const (
@@ -33,11 +44,18 @@ func (c *conn) delayWill(seconds uint32) error {
 	if !c.allows(broker.Write, c.will.Msg.Key) {
 		return amqp.Errorf(amqp.AccessRefused, "user '%s' may not publish with key '%s' to exchange '%s'", c.user, c.will.Msg.Key, d.Exchange)
 	}
+	if _, err := d.holds(queue, isWill); err != nil {
+		return err
+	}
 	if _, _, err := d.keeper.DeclareQueue(broker.QueueSpec{Name: queue, Durable: true}); err != nil {
 		return err
 	}
-	waiting := []broker.Publish{{Msg: waitingWill(c.will.Msg, queue, seconds)}}
-	if _, err := d.keeping.Publish(d.Now(), waiting); err != nil {
+	waiting := broker.Publish{Msg: waitingWill(c.will.Msg, queue, seconds)}
+	_, err := d.keeper.BindQueue(queue, recordExchange, queue, willMark)
+	if err == nil {
+		err = publishOne(d.keeping, d.Now(), waiting)
+	}
+	if err != nil {
 		_, _, undone := d.keeper.DeleteQueue(queue, false, false)
 		return errors.Join(err, undone)
 	}
@@ -85,10 +103,10 @@ func (d *Door) dueWill(m *amqp.Message) broker.Publish {
 // publishWill publishes the will that waits for a client, if there is one.
 func (d *Door) publishWill(client string) error {
 	queue := willPrefix + client
-	waiting, _, ok, err := d.keeping.Get(queue, false)
-	if e, missing := errors.AsType[*amqp.Error](err); missing && e.Code == amqp.NotFound {
-		return nil
+	if there, err := d.holds(queue, isWill); err != nil || !there {
+		return err
 	}
+	waiting, _, ok, err := d.keeping.Get(queue, false)
 	if err != nil {
 		return err
 	}
@@ -107,7 +125,11 @@ func (d *Door) cancelWill(client string) {
 	d.mu.Lock()
 	d.wills.cancel(client)
 	d.mu.Unlock()
-	if _, _, err := d.keeper.DeleteQueue(willPrefix+client, false, false); err != nil {
+	there, err := d.holds(willPrefix+client, isWill)
+	if there {
+		_, _, err = d.keeper.DeleteQueue(willPrefix+client, false, false)
+	}
+	if err != nil {
 		d.Log.Error("will of the mqtt client cannot be taken back", "client", client, "err", err)
 	}
 }
@@ -143,6 +165,10 @@ func (d *Door) findWills(now time.Time) {
 	for _, q := range d.Broker.Status().Queues {
 		client, ok := strings.CutPrefix(q.Name, willPrefix)
 		if !ok || q.VHost != d.VHost {
+			continue
+		}
+		if _, err := d.holds(q.Name, isWill); err != nil {
+			d.Log.Warn("queue has the name of a will and is left alone", "queue", q.Name, "err", err)
 			continue
 		}
 		waiting, _, ok, err := d.keeping.Get(q.Name, false)
