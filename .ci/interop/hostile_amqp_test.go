@@ -215,7 +215,7 @@ func hostileGreetings() []hostileFrame {
 		{"unknown mechanism", nil, greeted(login("MAGIC", "x")), "connection 503"},
 		{"wrong password", nil, greeted(login("PLAIN", "\x00guest\x00wrong")), "end"},
 		{"PLAIN without a separator", nil, greeted(login("PLAIN", "guest")), "connection 502"},
-		{"a login of 100 KiB", nil, greeted(login("PLAIN", strings.Repeat("x", 100<<10))), "connection 502"},
+		{"a login of 100 KiB", nil, greeted(login("PLAIN", strings.Repeat("x", 100<<10))), "connection 501"},
 		{"a login cut short", nil, greeted(frame091(1, 0, method091(10, 11, uint32(1<<31)))), "connection 501"},
 		{"frame-max of 1", nil, greeted(login091, on(0, 10, 31, uint16(10), uint32(1), uint16(0))), "connection 530"},
 		{"frame-max above ours", nil, greeted(login091, on(0, 10, 31, uint16(10), uint32(1<<31), uint16(0))), "connection 530"},
