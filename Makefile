@@ -18,7 +18,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS
 
 # `go list ./...` skips folders with a leading dot, so this one is named.
 INTEROP := ./.ci/interop
-NPM     := .interop/node_modules/mqtt
+NODE_PACKAGES := .interop/installed
 TRIAL   := LEVERET=$(CURDIR)/bin/leveret NODE_PATH=$(CURDIR)/.interop/node_modules
 
 .PHONY: help run build test race fuzz bench lint unit generate cross interop soak clean
@@ -58,18 +58,21 @@ generate: ## run go generate
 cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign ones tried under qemu
 	VERSION=$(VERSION) TAGS=$(TAGS) .ci/cross
 
-interop: build $(NPM) ## real clients, real peers, kills and power cuts against bin/leveret
-	$(TRIAL) $(GO) test -count=1 -v -timeout 20m $(INTEROP)
+interop: build $(NODE_PACKAGES) ## real clients, real peers, kills and power cuts against bin/leveret
+	$(TRIAL) $(GO) test -count=1 -v -timeout 25m $(INTEROP)
 
-soak: build $(NPM) ## full volumes (as root), then the whole story again and again for SOAKTIME (1h)
+soak: build $(NODE_PACKAGES) ## full volumes (as root), then the whole story again and again for SOAKTIME (1h)
 	$(GO) test -count=1 -tags soak -timeout 20m -run FullVolume ./spool/disk
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
 
 clean: ## remove what make has built
 	rm -rf bin .interop
 
-$(NPM):
-	npm install --prefix .interop --no-audit --no-fund --no-save amqplib@2.3.1 mqtt@5.16.0
+# longjohn and optimist are for the tests that amqp brings.
+$(NODE_PACKAGES): Makefile
+	npm install --prefix .interop --no-audit --no-fund --no-save \
+		amqplib@2.3.1 mqtt@5.16.0 amqp@0.2.7 longjohn@0.2.12 optimist@0.6.1
+	touch $@
 
 bin/staticcheck:
 	GOBIN=$(CURDIR)/bin $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2

@@ -57,20 +57,23 @@ type Options struct {
 
 // App is the appliance.
 type App struct {
-	log      *slog.Logger
-	version  string
-	started  time.Time
-	cfg      atomic.Pointer[config.Config]
-	level    *slog.LevelVar
-	users    atomic.Pointer[users.Book]
-	clock    *health.Clock
-	report   *health.Report
-	store    *disk.Store
-	ticker   ticker
-	broker   *broker.Broker
-	doors    doors
-	shovels  *shovels
-	reloadMu sync.Mutex // one reload at a time
+	log     *slog.Logger
+	version string
+	started time.Time
+	cfg     atomic.Pointer[config.Config]
+	level   *slog.LevelVar
+	users   atomic.Pointer[users.Book]
+	clock   *health.Clock
+	report  *health.Report
+	store   *disk.Store
+	ticker  ticker
+	broker  *broker.Broker
+	doors   doors
+	guests  guests
+	shovels *shovels
+
+	reloadMu   sync.Mutex   // one reload at a time
+	undeclared []undeclared // of the configuration in force; protected by reloadMu once it runs
 }
 
 // Run is the whole life of the appliance: it ends when ctx does (nil) or when
@@ -151,7 +154,7 @@ func (a *App) openBroker(size sizes) error {
 	if err != nil {
 		return err
 	}
-	return declare(a.broker, a.cfg.Load())
+	return a.declare(a.cfg.Load())
 }
 
 // trouble is what the core cannot tell a caller: messages that were stored and

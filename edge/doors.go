@@ -50,7 +50,7 @@ func (a *App) openDoors(size sizes) (err error) {
 		Now: a.clock.Now, Log: a.log.With("door", "amqp"), Version: a.version,
 	})
 	d.front = front.New(front.Options{
-		Listeners: d.amqpListeners, Serve091: d.amqp.Serve, ConnectionsMax: size.connections,
+		Listeners: d.amqpListeners, Serve091: a.guests.serving(d.amqp.Serve), ConnectionsMax: size.connections,
 		Log: a.log.With("door", "amqp"),
 	})
 	d.mqtt = mqtt.New(mqtt.Options{
@@ -105,11 +105,26 @@ func (d *doors) leaveAddress(dataDir string) error {
 
 // login checks a user of the AMQP door.
 func (a *App) login(name, password string, remote net.Addr) (string, broker.Access, error) {
-	u, err := a.users.Load().Authenticate(name, password, addrOf(remote))
-	if err != nil {
-		return "", nil, err
+	return a.admit(remote, func(book *users.Book) (*users.User, error) {
+		return book.Authenticate(name, password, addrOf(remote))
+	})
+}
+
+// admit asks the accounts who it is, and notes whose connection that is. When
+// the accounts change meanwhile it asks again: whoever was noted too late to be
+// ended by the change is judged by what is in force after it.
+func (a *App) admit(remote net.Addr, ask func(*users.Book) (*users.User, error)) (string, broker.Access, error) {
+	for {
+		book := a.users.Load()
+		u, err := ask(book)
+		if err != nil {
+			return "", nil, err
+		}
+		a.guests.is(remote, u.Name)
+		if a.users.Load() == book {
+			return u.Name, u, nil
+		}
 	}
-	return u.Name, u, nil
 }
 
 // anonymousName is who an MQTT client without a user name is.

@@ -8,16 +8,19 @@ import (
 
 	"leveret/amqp/broker"
 	"leveret/edge/config"
+	"leveret/edge/users"
 )
 
 // loginExternal checks a user whose name is in its verified certificate.
 func (a *App) loginExternal(cert *x509.Certificate, remote net.Addr) (string, broker.Access, error) {
 	name := nameIn(cert, a.cfg.Load().AMQP.ExternalLogin)
-	u, err := a.users.Load().Trust(name, addrOf(remote))
-	if err != nil {
-		return "", nil, fmt.Errorf("certificate for %q: %w", name, err)
-	}
-	return u.Name, u, nil
+	return a.admit(remote, func(book *users.Book) (*users.User, error) {
+		u, err := book.Trust(name, addrOf(remote))
+		if err != nil {
+			return nil, fmt.Errorf("certificate for %q: %w", name, err)
+		}
+		return u, nil
+	})
 }
 
 // nameIn is the user's name in a certificate; "" is nobody's.
@@ -48,9 +51,11 @@ func (a *App) loginAnonymous(remote net.Addr) (string, broker.Access, error) {
 	if cfg.Anonymous == config.AnonymousNever || cfg.Anonymous == config.AnonymousLoopback && !from.IsLoopback() {
 		return "", nil, errAnonymous
 	}
-	u, err := a.users.Load().Trust(cfg.AnonymousUser, from)
-	if err != nil {
-		return "", nil, fmt.Errorf("amqp.anonymous_user: %w", err)
-	}
-	return u.Name, u, nil
+	return a.admit(remote, func(book *users.Book) (*users.User, error) {
+		u, err := book.Trust(cfg.AnonymousUser, from)
+		if err != nil {
+			return nil, fmt.Errorf("amqp.anonymous_user: %w", err)
+		}
+		return u, nil
+	})
 }

@@ -107,7 +107,7 @@ func (a *App) listenMQTT(c config.MQTT) (all []net.Listener, err error) {
 	} {
 		open, err := listen("mqtt", way.addrs)
 		for i := range open {
-			if open[i], err = way.wrap(open[i]); err != nil {
+			if open[i], err = way.wrap(a.guests.accepting(open[i])); err != nil {
 				break
 			}
 			if way.web {

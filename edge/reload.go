@@ -66,8 +66,11 @@ func (a *App) apply(old, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := declare(a.broker, fresh); err != nil {
-		return fmt.Errorf("some of it could not be declared: %w", err)
+	if err := conflicts(a.broker, old, fresh); err != nil {
+		return err
+	}
+	if err := a.declare(fresh); err != nil {
+		return err
 	}
 	a.users.Store(book)
 	if a.level != nil {
@@ -75,6 +78,9 @@ func (a *App) apply(old, fresh *config.Config) error {
 	}
 	a.cfg.Store(fresh)
 	a.shovels.want(wanted)
+	if n := a.guests.end(changed(old.Accounts(), fresh.Accounts())); n > 0 {
+		a.log.Info("connections of changed users are ended", "connections", n)
+	}
 	var later []error
 	for _, c := range changes {
 		a.log.Info("configuration changed", "key", c.Key, "old", c.Old, "new", c.New, "needs_restart", c.Restart)

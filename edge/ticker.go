@@ -8,8 +8,9 @@ import (
 	"leveret/amqp"
 )
 
-// ticker calls the core when it asked to be called. While nothing is due there
-// is no timer, so that an idle gateway sleeps.
+// ticker calls the core when it asked to be called, but not again within
+// tickPauseMin. While nothing is due there is no timer, so that an idle gateway
+// sleeps.
 type ticker struct {
 	alarms *alarms
 }
@@ -20,6 +21,10 @@ type alarms struct {
 	set  bool
 	note chan struct{} // holds a note when next came nearer
 }
+
+// tickPauseMin keeps a core that asks for a tick at once again and again from
+// taking a whole processor; what is due then waits that long at most.
+const tickPauseMin = time.Millisecond
 
 func newTicker() ticker { return ticker{&alarms{note: make(chan struct{}, 1)}} }
 
@@ -62,6 +67,11 @@ func (t ticker) run(ctx context.Context, now func() amqp.Instant, tick func() am
 		if is {
 			if next := tick(); next != 0 {
 				t.ask(next)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(tickPauseMin):
 			}
 			continue
 		}

@@ -43,3 +43,38 @@ func TestTicker(t *testing.T) {
 		}
 	})
 }
+
+func TestTickerThatIsAskedForNowAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		now := func() amqp.Instant { return amqp.Instant(time.Since(start)) + 1 }
+		const most = int(time.Second/tickPauseMin) + 1
+		ticks := 0
+		tk := newTicker()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		tk.ask(now())
+		go func() {
+			done <- tk.run(ctx, now, func() amqp.Instant {
+				if ticks++; ticks > most {
+					return 0 // time would stand still for ever
+				}
+				return now()
+			})
+		}()
+		time.Sleep(time.Second)
+		cancel()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("it goes on after its context has ended")
+		}
+		if ticks == 0 || ticks > most {
+			t.Errorf("%d ticks in a second, want %d at most", ticks, most)
+		}
+	})
+}

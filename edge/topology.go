@@ -1,40 +1,68 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"leveret/amqp/broker"
 	"leveret/edge/config"
+	"leveret/spool"
 )
 
-// declare makes what the configuration file declares. Doing it again changes
+// undeclared is a declaration that could not be made.
+type undeclared struct {
+	what string // names it among all declarations
+	err  error
+}
+
+// declare makes what the configuration file declares, and tells the operator
+// of what could not be made. Clients may have made something else of a name
+// meanwhile: that is no reason to stay away from the sensors. The error says
+// that the spool has failed.
+func (a *App) declare(c *config.Config) error {
+	refused := declare(a.broker, c)
+	for _, u := range refused {
+		if errors.Is(u.err, spool.ErrFailed) {
+			return fmt.Errorf("declare %s: %w", u.what, u.err)
+		}
+	}
+	for _, was := range a.undeclared {
+		if !slices.ContainsFunc(refused, func(u undeclared) bool { return u.what == was.what }) {
+			a.report.Clear(was.what)
+		}
+	}
+	for _, u := range refused {
+		a.report.Raise(u.what, "not as the configuration declares it: "+u.err.Error())
+	}
+	a.undeclared = refused
+	return nil
+}
+
+// declare makes all that can be made and gives the rest. Doing it again changes
 // nothing; what the file no longer names stays, but for policies.
-func declare(b *broker.Broker, c *config.Config) error {
-	for _, v := range c.VHosts {
-		limits := broker.VHostLimits{ConnectionsMax: v.ConnectionsMax, QueuesMax: v.QueuesMax}
-		if _, err := b.AddVHost(v.Name, limits); err != nil {
-			return err
-		}
-	}
-	for _, p := range c.Policies {
-		if err := setPolicy(b, p); err != nil {
-			return err
-		}
-	}
-	if err := dropPolicies(b, c); err != nil {
-		return err
-	}
+func declare(b *broker.Broker, c *config.Config) []undeclared {
 	t := topology{b: b, conns: make(map[string]*broker.Conn)}
 	defer t.close()
-	return t.declare(c)
+	for _, v := range c.VHosts {
+		limits := broker.VHostLimits{ConnectionsMax: v.ConnectionsMax, QueuesMax: v.QueuesMax}
+		_, err := b.AddVHost(v.Name, limits)
+		t.note(err, "vhost %q", v.Name)
+	}
+	for _, p := range c.Policies {
+		t.note(setPolicy(b, p), "policy %q in vhost %q", p.Name, p.VHost)
+	}
+	t.note(dropPolicies(b, c), "policies that are not declared any more")
+	t.declare(c)
+	return t.refused
 }
 
 // setPolicy sets a policy that is not there as it shall be.
 func setPolicy(b *broker.Broker, p config.Policy) error {
 	there, err := b.Policies(p.VHost)
 	if err != nil {
-		return fmt.Errorf("policy %q: %w", p.Name, err)
+		return err
 	}
 	want := p.Core()
 	for _, have := range there {
@@ -76,8 +104,16 @@ func dropPolicies(b *broker.Broker, c *config.Config) error {
 
 // topology declares in any vhost.
 type topology struct {
-	b     *broker.Broker
-	conns map[string]*broker.Conn // by vhost
+	b       *broker.Broker
+	conns   map[string]*broker.Conn // by vhost
+	refused []undeclared            // so far
+}
+
+// note keeps what could not be declared.
+func (t *topology) note(err error, what string, args ...any) {
+	if err != nil {
+		t.refused = append(t.refused, undeclared{fmt.Sprintf(what, args...), err})
+	}
 }
 
 func (t *topology) in(vhost string) (*broker.Conn, error) {
@@ -97,23 +133,16 @@ func (t *topology) close() {
 	}
 }
 
-func (t *topology) declare(c *config.Config) error {
+func (t *topology) declare(c *config.Config) {
 	for _, x := range c.Exchanges {
-		if err := t.exchange(x); err != nil {
-			return fmt.Errorf("declare exchange %q: %w", x.Name, err)
-		}
+		t.note(t.exchange(x), "exchange %q in vhost %q", x.Name, x.VHost)
 	}
 	for _, q := range c.Queues {
-		if err := t.queue(q); err != nil {
-			return fmt.Errorf("declare queue %q: %w", q.Name, err)
-		}
+		t.note(t.queue(q), "queue %q in vhost %q", q.Name, q.VHost)
 	}
-	for _, bind := range c.Bindings {
-		if err := t.bind(bind); err != nil {
-			return fmt.Errorf("bind %s %q to exchange %q: %w", bind.DestinationType, bind.Destination, bind.Source, err)
-		}
+	for _, b := range c.Bindings {
+		t.note(t.bind(b), "binding of %s %q to exchange %q by %q in vhost %q", b.DestinationType, b.Destination, b.Source, b.Key, b.VHost)
 	}
-	return nil
 }
 
 func (t *topology) exchange(x config.Exchange) error {

@@ -18,7 +18,9 @@ func TestClients(t *testing.T) {
 		run  func(t *testing.T, url string)
 	}{
 		{"pika", script(python, "pika_round.py")},
+		{"pika patterns", script(python, "pika_patterns.py")},
 		{"amqplib", script(node, "amqplib_round.js")},
+		{"amqplib patterns", script(node, "amqplib_patterns.js")},
 		{"amqp091-go", goRound},
 	}
 	brokers := []struct {

@@ -162,7 +162,7 @@ func (b *Broker) newVHost(name string) *VHost {
 		holdings:  make(map[*holding]struct{}),
 	}
 	v.filled = sync.NewCond(&v.mu)
-	v.retained.values = make(map[string]*amqp.Message)
+	v.retained.values = make(map[address]*amqp.Message)
 	for _, spec := range predeclared {
 		x, err := newExchange(spec)
 		if err != nil {

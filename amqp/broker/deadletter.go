@@ -46,22 +46,22 @@ func (v *VHost) buryLocked(q *queue, m *amqp.Message, reason string) {
 }
 
 // circle reports whether a message would go round for ever: it died in that
-// queue before, and since then nobody rejected it.
+// queue before, and since then nobody rejected it. Deaths stand newest first;
+// older rejections, and what a client made up, do not count.
 func circle(deaths amqp.Array, queue, reason string) bool {
 	if reason == reasonRejected {
 		return false
 	}
-	seen := false
 	for _, d := range deaths {
 		t, _ := d.(amqp.Table)
-		why, _ := t.Get("reason")
-		if why == reasonRejected {
+		if why, _ := t.Get("reason"); why == reasonRejected {
 			return false
 		}
-		name, _ := t.Get("queue")
-		seen = seen || name == queue
+		if name, _ := t.Get("queue"); name == queue {
+			return true
+		}
 	}
-	return seen
+	return false
 }
 
 // deathsOf is the x-death header: one table for each queue and reason, the

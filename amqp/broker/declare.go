@@ -50,6 +50,9 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 		return 0, err
 	}
 	x, err := newExchange(spec)
+	if err == nil {
+		err = c.mayLead(spec)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -72,6 +75,17 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 		})
 	}
 	return v.finishLocked(), nil
+}
+
+// mayLead asks for the rights that an alternate exchange needs: what comes to
+// one goes to the other.
+func (c *Conn) mayLead(spec ExchangeSpec) error {
+	v, given := spec.Args.Get("alternate-exchange")
+	other, isText := v.(string)
+	if !given || !isText {
+		return nil
+	}
+	return firstError(c.allow(Read, "exchange", spec.Name), c.allow(Write, "exchange", other))
 }
 
 var errDefaultExchange = amqp.Errorf(amqp.AccessRefused, "operation not permitted on the default exchange")
@@ -177,6 +191,9 @@ func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
 	args, err := parseQueueArgs(thing, spec.Args)
 	if err == nil {
 		err = fitsType(thing, spec)
+	}
+	if err == nil && args.deadLettering { // RabbitMQ's rule: it takes from one and gives to the other
+		err = firstError(c.allow(Read, "queue", spec.Name), c.allow(Write, "exchange", args.deadExchange))
 	}
 	if err != nil {
 		return nil, err

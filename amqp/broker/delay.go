@@ -2,6 +2,7 @@ package broker
 
 import (
 	"container/heap"
+	"math"
 	"slices"
 
 	"leveret/amqp"
@@ -204,7 +205,7 @@ func (v *VHost) letGoLocked(h *holding, m held, msg *amqp.Message) {
 	v.goneLocked(h.queue.id, entry{pos: m.pos, msg: msg, stored: m.stored})
 	due := *msg
 	list := msg.Props.List()
-	list.Headers = list.Headers.With(delayHeader, -delayOf(msg.Props))
+	list.Headers = list.Headers.With(delayHeader, negated(delayOf(msg.Props)))
 	due.Props = list.Encode()
 	due.Stamp = amqp.Stamp{Boot: v.b.boots.current, At: v.b.now()}
 	targets := v.routeMessageLocked(h.exchange, &due)
@@ -214,6 +215,15 @@ func (v *VHost) letGoLocked(h *holding, m held, msg *amqp.Message) {
 	}
 	v.deliverToLocked(out, targets)
 	v.batch.Moves = true
+}
+
+// negated keeps to 32 bits where they are enough: some clients read a negative
+// number of 64 bits as a huge one.
+func negated(n int64) any {
+	if n <= math.MaxInt32 {
+		return int32(-n)
+	}
+	return -n
 }
 
 func (h *holding) forget(size int32) {

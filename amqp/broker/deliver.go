@@ -26,6 +26,9 @@ type ConsumerSpec struct {
 	Exclusive bool   // nobody else may consume
 	Priority  int    // higher ones are served first while they have credit
 	Prefetch  int    // unsettled deliveries at most; 0 is the session's bound
+	// Uncounted returns are no attempts: a link that went down says nothing
+	// about the messages that were under way (see x-delivery-limit).
+	Uncounted bool
 	Args      amqp.Table
 }
 
@@ -243,9 +246,14 @@ func (c *Consumer) canTake() bool {
 
 func (c *Consumer) hasCredit() bool {
 	s, l := c.session, &c.session.conn.v.b.limits
-	return (c.Prefetch == 0 || c.unacked < c.Prefetch) &&
-		(s.prefetch == 0 || s.unackedOf < s.prefetch) &&
-		s.unacked.len() < l.UnackedMax && (s.unackedBytes < l.UnackedBytesMax || s.unackedOf == 0)
+	if c.Prefetch > 0 && c.unacked >= c.Prefetch || s.prefetch > 0 && s.unackedOf >= s.prefetch {
+		return false
+	}
+	if s.unackedOf < l.UnackedMax && (s.unackedBytes < l.UnackedBytesMax || s.unackedOf == 0) {
+		return true
+	}
+	s.strained = true
+	return false
 }
 
 // give sends a message.

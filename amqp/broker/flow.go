@@ -18,9 +18,13 @@ func (v *VHost) finishLocked() spool.LSN {
 			q := v.touched[n]
 			v.touched = v.touched[:n]
 			q.touched = false
-			if !q.deleted {
-				v.shedLocked(q)
+			if !q.deleted { // what consumers take at once is not too many
 				q.deliver()
+				if before := q.count; before > 0 {
+					if v.shedLocked(q); q.count < before {
+						q.deliver() // the head is another one, and may be out of date
+					}
+				}
 			}
 		}
 		if len(v.touched) > 0 && !v.batchLarge() {

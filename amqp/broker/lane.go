@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"time"
+
 	"leveret/amqp"
 	"leveret/spool"
 )
@@ -158,13 +160,22 @@ func (v *VHost) refillLocked(l *lane) {
 		v.touchLocked(l.q)
 		return
 	}
-	if err != nil || n == 0 {
-		v.lostLocked(l, err)
-	} else {
+	switch {
+	case err != nil: // a log that has failed ends the process; anything else may pass
+		v.b.trouble("stored messages cannot be read now", "queue", l.q.name, "messages", l.cold, "err", err)
+		v.unread = append(v.unread, l)
+		v.b.alarm(v.b.now() + readAgain)
+		return
+	case n == 0:
+		v.lostLocked(l)
+	default:
 		v.thawLocked(l, items[:n])
 	}
 	v.touchLocked(l.q)
 }
+
+// readAgain is the pause after a read that failed.
+const readAgain = amqp.Instant(time.Second)
 
 // thawLocked makes read items messages again. A damaged one is told, counted
 // and taken out; the rest flows on.
@@ -190,11 +201,11 @@ func (v *VHost) thawLocked(l *lane, items []spool.Item) {
 	}
 }
 
-// lostLocked: the spool holds less than was counted, or cannot be read. The
-// count is put right, and somebody is told.
-func (v *VHost) lostLocked(l *lane, err error) {
+// lostLocked: the spool holds less than was counted. The count is put right, and
+// somebody is told.
+func (v *VHost) lostLocked(l *lane) {
 	v.b.counts.missing.Add(uint64(l.cold))
-	v.b.trouble("stored messages cannot be read", "queue", l.q.name, "messages", l.cold, "err", err)
+	v.b.trouble("stored messages are missing", "queue", l.q.name, "messages", l.cold)
 	l.cold = 0
 	l.q.recount()
 }

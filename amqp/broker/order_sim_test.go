@@ -168,13 +168,13 @@ func (o *order) publish() {
 	if n, err := o.sessions[0].Publish(o.now, ps); n != len(ps) || err != nil {
 		panic(fmt.Sprint(n, err))
 	}
+}
+
+// shed drops what is too much once consumers had their share.
+func (o *order) shed() {
 	for o.maxLength >= 0 && o.ready() > o.maxLength {
-		for i := range o.lanes {
-			if len(o.lanes[i]) > 0 {
-				o.bury(o.pop(i), reasonMaxLen)
-				break
-			}
-		}
+		i := slices.IndexFunc(o.lanes, func(l []*orderMsg) bool { return len(l) > 0 })
+		o.bury(o.pop(i), reasonMaxLen)
 	}
 }
 
@@ -237,11 +237,6 @@ func (o *order) release(which func(*orderHeld) bool, outcome Outcome) {
 		}
 		return true
 	})
-	// What comes back may be too much for the queue.
-	for o.maxLength >= 0 && o.ready() > o.maxLength {
-		i := slices.IndexFunc(o.lanes, func(l []*orderMsg) bool { return len(l) > 0 })
-		o.bury(o.pop(i), reasonMaxLen)
-	}
 }
 
 func (o *order) wait() {
@@ -334,6 +329,8 @@ func (o *order) check() error {
 	if slices.ContainsFunc(o.consumers, o.canTake) && o.ready() > 0 {
 		return fmt.Errorf("%d wait, and somebody could take one", o.ready())
 	}
+	o.expire(true)
+	o.shed()
 	o.expire(true)
 	if st, _ := o.b.QueueStatus(DefaultVHost, "box"); st.Ready != o.ready() || st.Unacked != len(o.held) {
 		return fmt.Errorf("ready %d unacked %d, the model has %d and %d", st.Ready, st.Unacked, o.ready(), len(o.held))

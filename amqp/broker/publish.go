@@ -91,6 +91,7 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	if err != nil {
 		return err
 	}
+	marked := x.window.marked()
 	if !v.freshLocked(x.window, p.Msg) {
 		p.Routed = true // as it was the first time, as far as anybody knows
 		v.repeated(p)
@@ -106,11 +107,17 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 		v.markPublishLocked(p)
 		return nil
 	}
-	if blind(p.Msg.Props) && !slices.ContainsFunc(targets, isHeld) {
-		p.Msg = withoutBlind(p.Msg)
-	}
 	targets = v.firstTimeLocked(p, v.openTo(p, targets))
-	if v.deliverToLocked(p.Msg, targets) {
+	if p.Refused {
+		x.window.unmark(marked) // the publisher will try again, and is no duplicate then
+	}
+	// p keeps its message: a batch that the log refuses comes once more, and
+	// must find the same routes.
+	m := p.Msg
+	if blind(m.Props) && !slices.ContainsFunc(targets, isHeld) {
+		m = withoutBlind(m)
+	}
+	if v.deliverToLocked(m, targets) {
 		p.LSN = pendingLSN
 	}
 	v.markPublishLocked(p)
@@ -152,12 +159,14 @@ func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
 // openTo leaves those queues out that are full and refuse new messages.
 func (v *VHost) openTo(p *Publish, targets []target) []target {
 	closed := func(t target) bool {
-		return t.queue.args.overflow.rejects() && t.queue.tooMany(1, int64(len(p.Msg.Body)))
+		q := t.queue
+		return q.args.overflow.rejects() && q.tooMany(1, int64(len(p.Msg.Body))) && q.count+q.coming >= q.appetite()
 	}
 	if !slices.ContainsFunc(targets, closed) {
 		return targets
 	}
 	p.Refused = true
+	targets = slices.Clone(targets) // burying routes, and routes share their memory
 	open := slices.Clone(targets)
 	for _, t := range targets {
 		if closed(t) && t.queue.args.overflow == rejectPublishDead {
@@ -172,6 +181,7 @@ func (v *VHost) openTo(p *Publish, targets []target) []target {
 func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool) {
 	persistent := m.Persistent()
 	var to, spill []spool.Dest
+	worth := 0 // what the queue that matters most says
 	for _, t := range targets {
 		q := t.queue
 		kept := persistent && q.durable() && !t.transient
@@ -184,6 +194,7 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 		case kept:
 			e.stored, l.inSpool = true, true
 			to = v.dests(to, l.id, e.pos)
+			worth = max(worth, q.args.spoolPriority)
 		case v.b.transient.Load()+v.incomingBytes+footprint(m) > v.b.limits.TransientBytesMax:
 			e.stored, l.inSpool = true, true
 			spill = v.dests(spill, l.id, e.pos)
@@ -195,7 +206,7 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 		v.incoming = append(v.incoming, incoming{l, e})
 	}
 	if to != nil {
-		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: to})
+		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: to, Priority: uint8(worth)})
 	}
 	if spill != nil {
 		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: spill, Volatile: true})

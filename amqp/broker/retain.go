@@ -8,20 +8,26 @@ import (
 	"leveret/spool"
 )
 
-// retained is a vhost's last-value store: one message for each routing key.
+// retained is a vhost's last-value store: one message for each exchange and
+// routing key.
 // Values are in memory, within limits, and in the spool.
 type retained struct {
-	values  map[string]*amqp.Message
+	values  map[address]*amqp.Message
 	bytes   int64
 	pending []*amqp.Message // of the batch under way
 }
+
+// address is where a value was published.
+type address struct{ exchange, key string }
+
+func addressOf(m *amqp.Message) address { return address{m.Exchange, m.Key} }
 
 // retainLocked sets or deletes the value of a message's key with the running
 // batch. Beyond the limits the message is delivered but not kept.
 func (v *VHost) retainLocked(p *Publish) {
 	m, r := p.Msg, &v.retained
-	old, known := r.values[m.Key]
-	put := spool.Put{Key: definitionKey(kindValue, v.name, m.Key)}
+	old, known := r.values[addressOf(m)]
+	put := spool.Put{Key: definitionKey(kindValue, v.name, m.Exchange, m.Key)}
 	if len(m.Body) > 0 {
 		grown := r.bytes + footprint(m)
 		if known {
@@ -49,35 +55,33 @@ func (r *retained) done() {
 }
 
 func (r *retained) set(m *amqp.Message) {
-	if old, known := r.values[m.Key]; known {
+	if old, known := r.values[addressOf(m)]; known {
 		r.bytes -= footprint(old)
 	}
 	if len(m.Body) == 0 {
-		delete(r.values, m.Key)
+		delete(r.values, addressOf(m))
 		return
 	}
-	r.values[m.Key] = m
+	r.values[addressOf(m)] = m
 	r.bytes += footprint(m)
 }
 
-// Retained gives the values whose routing keys match a topic pattern, by key.
+// Retained gives the values whose routing keys match a topic pattern, of all
+// exchanges, by key.
 func (c *Conn) Retained(pattern string) []*amqp.Message {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	values := v.retained.values
-	if !strings.ContainsAny(pattern, "*#") {
-		if m := values[pattern]; m != nil {
-			return []*amqp.Message{m}
-		}
-		return nil
-	}
 	var one topicRoutes
 	one.add(&binding{key: pattern})
+	exact := !strings.ContainsAny(pattern, "*#")
 	var found []*amqp.Message
 	var scratch []*binding
-	for key, m := range values {
-		if scratch = one.match(key, nil, scratch[:0]); len(scratch) > 0 {
+	for at, m := range v.retained.values {
+		if exact && at.key != pattern {
+			continue
+		}
+		if scratch = one.match(at.key, nil, scratch[:0]); len(scratch) > 0 {
 			found = append(found, m)
 		}
 	}

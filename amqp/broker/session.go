@@ -16,7 +16,9 @@ type Session struct {
 	unacked      ring[unacked] // by rising tag
 	unackedOf    int           // those of them that are not settled and count for prefetch
 	unackedBytes int
-	prefetch     int // for all consumers together; 0 is no limit
+	trimmed      int  // length of unacked when it was last compacted
+	strained     bool // a consumer waits for the bounds of all unsettled together
+	prefetch     int  // for all consumers together; 0 is no limit
 	closed       bool
 	answers      *queue // of its consumer of answers, see ReplyTo
 
@@ -36,6 +38,7 @@ type unacked struct {
 	at       amqp.Instant // when it was sent, if its queue has a consumer timeout
 	promised bool         // a transaction will settle it, see Tx
 	lapsed   bool         // taken back by the timeout; lane is nil then
+	untaken  bool         // the peer never had it: it goes back as if nothing had been
 }
 
 // Conn is the connection that the session belongs to.
@@ -94,14 +97,26 @@ func (v *VHost) recallLocked(s *Session) {
 			continue
 		}
 		s.conn.outboxBytes -= len(d.Msg.Body) + messageOverhead
-		if q := d.lane.q; d.Consumer.NoAck && !q.deleted {
-			q.out--
-			q.giveBack(d.lane, entry{pos: d.Pos, msg: d.Msg, stored: d.stored, redelivered: d.Redelivered, deadline: d.deadline})
-			v.touchLocked(q)
-		}
+		v.recallOneLocked(s, &d)
 	}
 	clear(s.conn.outbox[len(kept):])
 	s.conn.outbox = kept
+}
+
+func (v *VHost) recallOneLocked(s *Session, d *Delivery) {
+	q := d.lane.q
+	switch {
+	case !d.Consumer.NoAck:
+		if u := s.find(d.Tag); u != nil {
+			u.untaken = true
+		}
+	case !q.deleted:
+		q.out--
+		q.giveBack(d.lane, entry{pos: d.Pos, msg: d.Msg, stored: d.stored, redelivered: d.Redelivered, deadline: d.deadline})
+		v.touchLocked(q)
+	case !d.stored:
+		v.b.transient.Add(-footprint(d.Msg))
+	}
 }
 
 // touchAllLocked lets all queues of the session's consumers go on.
@@ -150,7 +165,7 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 	if err := s.conn.allow(Read, "queue", q.name); err != nil {
 		return d, 0, false, err
 	}
-	if most := v.b.limits.UnackedMax; !noAck && s.unacked.len() >= most {
+	if most := v.b.limits.UnackedMax; !noAck && s.unackedOf >= most {
 		return d, 0, false, amqp.Errorf(amqp.PreconditionFailed, "limit of %d unacknowledged messages is reached", most)
 	}
 	q.lastUsed = v.b.now()
@@ -183,9 +198,10 @@ func (v *VHost) headLocked(q *queue) (*lane, bool) {
 		case l.head() != nil:
 			return l, true
 		case l.filling:
-			v.filled.Wait() // somebody is reading already
-		default:
 			v.finishLocked() // nothing may be half done while the lock is given up
+			v.filled.Wait()  // somebody is reading already
+		default:
+			v.finishLocked()
 			v.refillLocked(l)
 		}
 	}

@@ -121,6 +121,24 @@ func (s *Session) trim() {
 	for s.unacked.len() > 0 && !s.unacked.front().open() {
 		s.unacked.popFront()
 	}
+	if n := s.unacked.len(); n > trimMin && n > 2*s.trimmed {
+		s.compact()
+	}
+}
+
+// trimMin is how many places behind one that stays unsettled are let stand.
+const trimMin = 1024
+
+// compact drops the settled places between unsettled ones, so that one long job
+// does not make the list of all others grow.
+func (s *Session) compact() {
+	var kept ring[unacked]
+	for i := range s.unacked.len() {
+		if u := s.unacked.at(i); u.open() {
+			kept.pushBack(*u)
+		}
+	}
+	s.unacked, s.trimmed = kept, max(kept.len(), trimMin/2)
 }
 
 func (v *VHost) outcomeLocked(s *Session, u *unacked, o Outcome) {
@@ -128,6 +146,8 @@ func (v *VHost) outcomeLocked(s *Session, u *unacked, o Outcome) {
 		v.settledLate(s, u)
 		return
 	}
+	counts := !u.untaken && (u.consumer == nil || !u.consumer.Uncounted)
+	untaken := u.untaken
 	l, e := s.release(u)
 	q := l.q
 	switch {
@@ -136,8 +156,10 @@ func (v *VHost) outcomeLocked(s *Session, u *unacked, o Outcome) {
 			v.b.transient.Add(-footprint(e.msg))
 		}
 		return
+	case o == Returned && untaken:
+		q.giveBack(l, e)
 	case o == Returned:
-		v.returnLocked(l, e)
+		v.returnLocked(l, e, counts)
 	case o == Rejected:
 		v.deadLetterLocked(q, l, e, reasonRejected)
 	default:
@@ -147,13 +169,16 @@ func (v *VHost) outcomeLocked(s *Session, u *unacked, o Outcome) {
 	v.touchLocked(q)
 }
 
-// returnLocked puts a message back at its old place, or buries it when it came
-// back too often. A queue with a delivery limit shows consumers the count.
-func (v *VHost) returnLocked(l *lane, e entry) {
+// returnLocked puts a message back at its old place, or, when it counts, buries
+// it when it came back too often. A queue with a delivery limit shows consumers
+// the count.
+func (v *VHost) returnLocked(l *lane, e entry, counts bool) {
 	q := l.q
 	e.redelivered = true
-	e.attempts++
-	if limit := q.args.deliveryLimit; limit >= 0 {
+	if counts {
+		e.attempts++
+	}
+	if limit := q.args.deliveryLimit; counts && limit >= 0 {
 		if int64(e.attempts) > limit {
 			v.deadLetterLocked(q, l, e, reasonLimit)
 			return
@@ -191,7 +216,8 @@ func (s *Session) Recover() {
 // creditLocked: something was settled. Credit that is shared lets any of the
 // session's consumers go on.
 func (s *Session) creditLocked() {
-	if s.prefetch > 0 {
+	if s.prefetch > 0 || s.strained {
+		s.strained = false
 		s.touchAllLocked()
 	}
 }

@@ -31,6 +31,20 @@ func (v *VHost) shedLocked(q *queue) {
 	}
 }
 
+// appetite is how many messages consumers would take at once.
+func (q *queue) appetite() (n int) {
+	for _, c := range q.consumers {
+		switch {
+		case !c.canTake():
+		case c.NoAck || c.Prefetch == 0:
+			n += q.v.b.limits.OutboxMessages - len(c.session.conn.outbox)
+		default:
+			n += c.Prefetch - c.unacked
+		}
+	}
+	return n
+}
+
 // back is the lane that sheds: the lowest priority that has something.
 func (q *queue) back() *lane {
 	for _, l := range q.lanes {

@@ -22,7 +22,7 @@ func (v *VHost) lapseLocked(s *Session, u *unacked) {
 	l.q.unacked--
 	*u = unacked{tag: u.tag, consumer: u.consumer, lapsed: true}
 	v.b.counts.lapsed.Add(1)
-	v.returnLocked(l, e)
+	v.returnLocked(l, e, true)
 }
 
 // settledLate: the peer settles what has lapsed, and is free for more.

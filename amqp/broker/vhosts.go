@@ -92,8 +92,8 @@ func (b *Broker) DeleteVHost(name string) (spool.LSN, error) {
 	for _, p := range v.policies {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: policyKey(v, p.Name, p.Operator)})
 	}
-	for key := range v.retained.values {
-		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindValue, v.name, key)})
+	for at := range v.retained.values {
+		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindValue, v.name, at.exchange, at.key)})
 	}
 	v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindVHost, name)})
 	return v.finishLocked(), nil

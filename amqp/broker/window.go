@@ -83,6 +83,24 @@ func (v *VHost) freshLocked(w *window, m *amqp.Message) bool {
 	return true
 }
 
+// marked is how many messages of the running batch were marked.
+func (w *window) marked() int {
+	if w == nil {
+		return 0
+	}
+	return len(w.pending)
+}
+
+// unmark forgets those marks of the running batch that came after the first n.
+func (w *window) unmark(n int) {
+	for w.marked() > n {
+		last := len(w.pending) - 1
+		delete(w.last, w.pending[last])
+		w.order.popBack()
+		w.pending = w.pending[:last]
+	}
+}
+
 // repeated: a message is a duplicate, and its promise is the same as that of the
 // first one, which may still be on its way to the disk.
 func (v *VHost) repeated(p *Publish) {
@@ -109,11 +127,8 @@ func (w *window) forget(now amqp.Instant) {
 // rememberLocked: the running batch was taken, or was not.
 func (v *VHost) rememberLocked(taken bool) {
 	for _, w := range v.windows {
-		for _, value := range w.pending {
-			if !taken {
-				delete(w.last, value)
-				w.order.popBack()
-			}
+		if !taken {
+			w.unmark(0)
 		}
 		w.pending = w.pending[:0]
 	}

@@ -37,7 +37,7 @@ type Options struct {
 	Log      *slog.Logger
 
 	ConnectionsMax   int           // at a time; 1024
-	HandshakesMax    int           // of them, without a header yet; 512
+	HandshakesMax    int           // of them, without a header yet; 512; one more sends away the longest silent
 	HandshakeTimeout time.Duration // for TLS and the header; 10 s
 	DrainTimeout     time.Duration // for connections to end after ctx; 5 s
 }
@@ -57,10 +57,10 @@ type Front struct {
 	accepted  atomic.Uint64
 	refused   atomic.Uint64
 	strangers atomic.Uint64
+	conns     sync.WaitGroup
 
-	mu    sync.Mutex // protects open
-	open  map[net.Conn]struct{}
-	conns sync.WaitGroup
+	mu   sync.Mutex // protects open
+	open map[net.Conn]struct{}
 }
 
 // Counts are the figures of a front. Those not named Now only rise.

@@ -116,7 +116,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-func TestHandshakesAreBounded(t *testing.T) {
+func TestTheLongestSilentMakesRoom(t *testing.T) {
 	const header = "AMQP\x00\x00\x09\x01"
 	for name, o := range map[string]Options{
 		"handshakes":  {Serve091: echo, HandshakesMax: 1},

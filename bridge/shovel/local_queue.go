@@ -51,7 +51,7 @@ func (l *LocalQueue) Open(prefetch int) (bridge.Reader, error) {
 		return nil, l.failed("open", err)
 	}
 	r.session = r.conn.Open()
-	consumer, err := r.session.Consume(l.Queue, broker.ConsumerSpec{Tag: l.Name, Prefetch: prefetch})
+	consumer, err := r.session.Consume(l.Queue, broker.ConsumerSpec{Tag: l.Name, Prefetch: prefetch, Uncounted: true})
 	if err != nil {
 		r.conn.Close()
 		return nil, l.failed("open", err)

@@ -209,9 +209,14 @@ var broken = []struct {
 	{"uri's port", targetWith("{uri = 'amqp://u:secret@h:0', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's port must be from 1 to 65535"}},
 	{"uri's path", targetWith("{uri = 'amqp://h/a/b', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's path is one virtual host; write %2F for a / in its name"}},
 	{"uri's fragment", targetWith("{uri = 'amqp://h#secret', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI has a #; write %23 if it belongs to the password"}},
-	{"uri's option", targetWith("{uri = 'amqp://h?heartbeat=never', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's option heartbeat must be a number from 0 to 65535"}},
-	{"uri's unknown option", targetWith("{uri = 'amqp://h?secret=1', key = 'k'}"), []string{
-		"4:17: shovel.target.uri: the URI has an option that is not known; known are auth_mechanism, cacertfile, certfile, channel_max, connection_timeout, heartbeat, keyfile, server_name_indication",
+	{"uri's options", targetWith("{uri = 'amqp://u:secret@h?heartbeat=10', key = 'k'}"), []string{
+		"4:17: shovel.target.uri: the URI has options after a ?, which are not read: take them out, and write %3F for a ? in the password",
+	}},
+	{"nameless exchange without a key", targetWith("{uri = 'amqp://h', exchange = ''}"), []string{
+		`4:40: shovel.target.exchange: the nameless exchange "" needs a key: the name of a queue there`,
+	}},
+	{"neither exchange nor key", targetWith("{uri = 'amqp://h', key = ''}"), []string{
+		"4:10: shovel.target.exchange: is missing; write where to publish: exchange, or key with the name of a queue there",
 	}},
 	{"not a uri", targetWith("{uri = 'amqp://u:sec%ret@h', key = 'k'}"), []string{
 		"4:17: shovel.target.uri: not a URI; write amqp://user:password@host:port/vhost, with %40 for @, %3A for : and %2F for / in the user and the password",

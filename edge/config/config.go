@@ -56,8 +56,8 @@ type Config struct {
 	// that is taken out of the file stays, with its limits and all that is in
 	// it, until it is deleted by hand. [live]
 	VHosts []VHost // [[vhost]]
-	// What users may do in single vhosts, and with topics. Connections keep
-	// what they had when they came. [none; live]
+	// What users may do in single vhosts, and with topics. The connections of
+	// a user for whom this changes are ended. [none; live]
 	Permissions      []Permission      // [[permission]]
 	TopicPermissions []TopicPermission // [[topic_permission]]
 
@@ -309,6 +309,7 @@ type ShovelTarget struct {
 	// exactly one of uri, uri_file (a file with the URI alone; found like a
 	// password_file) and uri_env (the name of an environment variable).
 	// Reserved characters of the user and the password are percent-encoded.
+	// Options after a ? are not read, and therefore refused.
 	URI URI // uri, uri_file, uri_env
 	// Exchange is where to publish there. "" is the nameless exchange, which
 	// brings a message to the queue that Key names. At least one of Exchange

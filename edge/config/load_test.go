@@ -149,7 +149,7 @@ reconnect_max = "24h"
 [[shovel]]
 name = "up2"
 source = {queue = "q", vhost = "lab"}
-target.uri = "amqps://u:p%40@h:5671/%2F?heartbeat=10"
+target.uri = "amqps://u:p%40@h:5671/%2F"
 target.exchange = ""
 target.key = "far"
 `)
@@ -203,7 +203,7 @@ target.key = "far"
 			},
 			{
 				Name: "up2", Source: ShovelSource{"q", "lab"},
-				Target:   ShovelTarget{URI: URI{"amqps://u:p%40@h:5671/%2F?heartbeat=10"}, Key: "far"},
+				Target:   ShovelTarget{URI: URI{"amqps://u:p%40@h:5671/%2F"}, Key: "far"},
 				Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
 			},
 		},

@@ -218,8 +218,12 @@ func (d *decoder) target(s *section, t *ShovelTarget) {
 	}
 	s.short("exchange", &t.Exchange)
 	s.short("key", &t.Key)
-	if !s.has("exchange") && t.Key == "" {
+	switch exchange := s.table.get("exchange"); {
+	case t.Key != "" || t.Exchange != "":
+	case exchange == nil:
 		s.lacks("exchange", "is missing; write where to publish: exchange, or key with the name of a queue there")
+	case exchange.value.kind == text && exchange.value.text == "":
+		s.bad("exchange", exchange.value, `the nameless exchange "" needs a key: the name of a queue there`)
 	}
 }
 

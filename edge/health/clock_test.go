@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +14,11 @@ import (
 // program's build time, until the wall clock has been set, once.
 func TestClockIsCorrected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var offset time.Duration // of the wall clock to the bubble's
-		synced := false
-		wall := func() time.Time { return time.Now().Round(0).Add(offset) }
+		var offset atomic.Int64 // of the wall clock to the bubble's
+		var synced atomic.Bool
+		wall := func() time.Time { return time.Now().Round(0).Add(time.Duration(offset.Load())) }
 		built := time.Now().Round(0).Add(24 * time.Hour)
-		c := newClock(built, wall, func() bool { return synced })
+		c := newClock(built, wall, synced.Load)
 		if !c.Base.Equal(built) || c.Synchronised {
 			t.Fatalf("base %v, synchronised %v: want the build time, and no trust in it", c.Base, c.Synchronised)
 		}
@@ -34,11 +35,12 @@ func TestClockIsCorrected(t *testing.T) {
 			done <- c.Run(ctx, func(base time.Time, good bool) { got = append(got, correction{base, good}) })
 		}()
 		time.Sleep(time.Hour)
-		offset, synced = 400*24*time.Hour, true // the network came, and with it the time
+		offset.Store(int64(400 * 24 * time.Hour)) // the network came, and with it the time
+		synced.Store(true)
 		time.Sleep(time.Hour)
-		offset += time.Second // adjustment, not a correction
+		offset.Add(int64(time.Second)) // adjustment, not a correction
 		time.Sleep(time.Hour)
-		synced = false // the server is away; what was right stays right
+		synced.Store(false) // the server is away; what was right stays right
 		time.Sleep(time.Hour)
 		cancel()
 		if err := <-done; err != nil {

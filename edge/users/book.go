@@ -28,6 +28,9 @@ var (
 	// ErrLoopbackOnly: the password is right, but the account may be used only
 	// from this machine. It wraps ErrRefused; a peer is told no more than that.
 	ErrLoopbackOnly = fmt.Errorf("%w: the account is for loopback connections only", ErrRefused)
+	// ErrBusy: too many logins of the address wait for theirs to be checked.
+	// It wraps ErrRefused too.
+	ErrBusy = fmt.Errorf("%w: too many others from the address are being checked", ErrRefused)
 )
 
 // NameMax is the longest name of a user, in bytes.
@@ -56,6 +59,7 @@ type Book struct {
 	users  map[string]*User
 	decoys []Hash        // one for each cost among the accounts' hashes; what it matches is of no matter
 	slow   chan struct{} // held while a slow hash is computed
+	turns  turns         // at the slow hashes
 	now    func() time.Time
 }
 
@@ -106,12 +110,23 @@ func (b *Book) Trust(name string, remote netip.Addr) (*User, error) {
 func (b *Book) Len() int { return len(b.users) }
 
 // Authenticate gives the account of name if the password is right and the
-// account may be used from remote. The error is ErrRefused or ErrLoopbackOnly.
+// account may be used from remote. The error is ErrRefused, ErrLoopbackOnly or
+// ErrBusy.
 // An empty password is always refused, whatever hash is configured.
 func (b *Book) Authenticate(name, password string, remote netip.Addr) (*User, error) {
 	u := b.users[name]
 	if u != nil && u.remembers(password, b.now()) {
 		return u.from(remote)
+	}
+	if slices.ContainsFunc(b.decoys, Hash.slow) {
+		done, ok := b.turns.take(remote)
+		if !ok {
+			return nil, ErrBusy
+		}
+		defer done()
+		if u != nil && u.remembers(password, b.now()) { // another was right meanwhile
+			return u.from(remote)
+		}
 	}
 	ok := u != nil && b.matches(u.hash, password)
 	if !ok || password == "" {

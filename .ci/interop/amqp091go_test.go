@@ -1,0 +1,144 @@
+package interop
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	amqp091goVersion = "v1.16.0"
+	amqp091goCases   = 220 // at least so many of its tests ran, or they were not found
+	amqp091goLimit   = 3 * time.Minute
+)
+
+// amqp091goLeftOut are the client's own tests that say nothing about a broker
+// or need more than one, by their pattern.
+var amqp091goLeftOut = map[string]string{
+	"TestConnectionRecovery":                       "drops its connections through a management API at a fixed port",
+	"TestIntegrationRecoverNotImplemented":         "wants basic.recover refused, and forgets its connection where it is not",
+	"TestConnection_Close_WhenMemoryAlarmIsActive": "raises RabbitMQ's memory alarm with rabbitmqctl",
+}
+
+// TestAMQP091GoSuite runs the tests that amqp091-go has for itself, those with
+// a live broker among them, against leveret: each is a case of this test.
+func TestAMQP091GoSuite(t *testing.T) {
+	g := openGateway(t, "")
+	suite := moduleCopy(t, "github.com/rabbitmq/amqp091-go", amqp091goVersion)
+	admitLeveret(t, filepath.Join(suite, "integration_test.go"))
+	cmd := exec.Command("go", "test", "-mod=mod", "-tags=integration", "-count=1", "-json",
+		"-skip="+strings.Join(slices.Sorted(maps.Keys(amqp091goLeftOut)), "|"), ".")
+	cmd.Dir = suite
+	cmd.Env = append(os.Environ(), "AMQP_URL="+g.amqp(), "GOFLAGS=")
+	out, code := runCommand(t, amqp091goLimit, "", cmd)
+
+	cases := goTestCases(out)
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
+		t.Run(name, func(t *testing.T) {
+			if c := cases[name]; c.verdict != "pass" {
+				t.Errorf("verdict %q:\n%s", c.verdict, c.output.String())
+			}
+		})
+	}
+	if len(cases) < amqp091goCases {
+		t.Errorf("%d tests ran, want at least %d", len(cases), amqp091goCases)
+	}
+	if code != 0 {
+		t.Errorf("go test ended with code %d:\n%s", code, tailOf(out))
+	}
+	for pattern, reason := range amqp091goLeftOut {
+		t.Logf("left out: %s: %s", pattern, reason)
+	}
+	g.mustStop(t)
+}
+
+// admitLeveret changes the name that the client's tests ask for: those of TTL
+// and nacks do nothing with a product that is not RabbitMQ, and pass.
+func admitLeveret(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	admitted := bytes.Replace(text, []byte(`server == "RabbitMQ"`), []byte(`server == "leveret"`), 1)
+	if bytes.Equal(admitted, text) {
+		t.Fatalf("%s does not ask for RabbitMQ any more", filepath.Base(file))
+	}
+	must(t, os.WriteFile(file, admitted, 0o600))
+}
+
+// moduleCopy copies a module out of the read-only cache, where nobody may
+// build its tests.
+func moduleCopy(t *testing.T, module, version string) string {
+	t.Helper()
+	text, err := exec.Command("go", "list", "-m", "-json", module).Output()
+	must(t, err)
+	var found struct{ Version, Dir string }
+	must(t, json.Unmarshal(text, &found))
+	if found.Version != version {
+		t.Fatalf("%s is at %s, this test is for %s", module, found.Version, version)
+	}
+	dir := t.TempDir()
+	err = filepath.WalkDir(found.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(found.Dir, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(dir, rel), 0o700)
+		}
+		data, readErr := os.ReadFile(path)
+		return errors.Join(readErr, os.WriteFile(filepath.Join(dir, rel), data, 0o600))
+	})
+	must(t, err)
+	return dir
+}
+
+// goTestCase is one top-level test, example or fuzz target of another module.
+type goTestCase struct {
+	verdict string // pass, fail, skip; empty if it never ended
+	output  strings.Builder
+}
+
+// goTestCases reads what `go test -json` wrote. A test inside a test counts
+// for the one around it.
+func goTestCases(out string) map[string]*goTestCase {
+	cases := map[string]*goTestCase{}
+	for line := range strings.Lines(out) {
+		var event struct{ Action, Test, Output string }
+		if json.Unmarshal([]byte(line), &event) != nil || event.Test == "" {
+			continue // the compiler's words, or those of the package as a whole
+		}
+		name, _, inner := strings.Cut(event.Test, "/")
+		c := cases[name]
+		if c == nil {
+			c = &goTestCase{}
+			cases[name] = c
+		}
+		switch event.Action {
+		case "output":
+			c.output.WriteString(event.Output)
+		case "pass", "fail", "skip":
+			if !inner {
+				c.verdict = event.Action
+			}
+		}
+	}
+	return cases
+}
+
+// tailOf is the end of a program's long output.
+func tailOf(out string) string {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	return strings.Join(lines[max(0, len(lines)-tailLinesMax):], "\n")
+}
