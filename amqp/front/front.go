@@ -5,12 +5,12 @@
 //
 // Each listener has a goroutine, and so has each connection, from its accept to
 // its end; Run starts them and waits for them all. How many there may be is
-// bounded twice: in all, and of those that have not sent their header yet, so
-// that silent strangers cannot take the places of working peers.
+// bounded twice: in all, and of those that have not sent their header yet. Where
+// there is no place left the oldest of these goes, so that silent strangers
+// cannot take the places of working peers.
 package front
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"leveret/amqp/strangers"
 	"leveret/amqp/wire091"
 )
 
@@ -52,14 +53,14 @@ const (
 // Front accepts connections.
 type Front struct {
 	o         Options
+	waiting   *strangers.Room // those without a header yet
 	accepted  atomic.Uint64
 	refused   atomic.Uint64
 	strangers atomic.Uint64
 	conns     sync.WaitGroup
 
-	mu     sync.Mutex // protects the fields below
-	open   map[net.Conn]struct{}
-	silent *list.List // of net.Conn without a header yet, the longest silent first
+	mu   sync.Mutex // protects open
+	open map[net.Conn]struct{}
 }
 
 // Counts are the figures of a front. Those not named Now only rise.
@@ -76,7 +77,7 @@ func New(o Options) *Front {
 	orDefault(&o.HandshakesMax, handshakesMax)
 	orDefault(&o.HandshakeTimeout, handshakeTimeout)
 	orDefault(&o.DrainTimeout, drainTimeout)
-	return &Front{o: o, open: make(map[net.Conn]struct{}), silent: list.New()}
+	return &Front{o: o, waiting: strangers.NewRoom(o.HandshakesMax), open: make(map[net.Conn]struct{})}
 }
 
 func orDefault[T comparable](v *T, d T) {
@@ -136,20 +137,25 @@ func (f *Front) drain() {
 	f.conns.Wait()
 }
 
-// admit counts a connection in, or refuses it.
+// admit counts a connection in, or refuses it when all places are taken by
+// peers that have sent their header.
 func (f *Front) admit(nc net.Conn) bool {
 	f.accepted.Add(1)
 	f.mu.Lock()
-	n := len(f.open)
-	if n < f.o.ConnectionsMax {
+	full := len(f.open) >= f.o.ConnectionsMax
+	evicted := full && f.waiting.Evict()
+	if evicted || !full {
 		f.open[nc] = struct{}{}
 	}
 	f.mu.Unlock()
-	if n < f.o.ConnectionsMax {
-		return true
+	if full && !evicted {
+		f.refuse(nc, fmt.Sprintf("limit of %d connections is reached", f.o.ConnectionsMax))
+		return false
 	}
-	f.refuse(nc, fmt.Sprintf("limit of %d connections is reached", f.o.ConnectionsMax))
-	return false
+	if f.waiting.Enter(nc) || evicted {
+		f.refused.Add(1)
+	}
+	return true
 }
 
 func (f *Front) refuse(nc net.Conn, reason string) {
@@ -185,8 +191,7 @@ func (f *Front) serve(ctx context.Context, nc net.Conn) {
 
 // header reads the first eight octets.
 func (f *Front) header(ctx context.Context, nc net.Conn) (h [8]byte, err error) {
-	place := f.awaitHeader(nc)
-	defer f.endSilence(place)
+	defer f.waiting.Leave(nc)
 	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Now()) })()
 	if err := nc.SetDeadline(time.Now().Add(f.o.HandshakeTimeout)); err != nil {
 		return h, err
@@ -195,29 +200,4 @@ func (f *Front) header(ctx context.Context, nc net.Conn) (h [8]byte, err error) 
 		return h, errors.Join(err, ctx.Err())
 	}
 	return h, nc.SetDeadline(time.Time{})
-}
-
-// awaitHeader gives nc a place among the silent. Where none is free, the
-// longest silent one loses its own: a good client speaks at once, so that
-// strangers cannot keep it out by waiting.
-func (f *Front) awaitHeader(nc net.Conn) *list.Element {
-	f.mu.Lock()
-	place := f.silent.PushBack(nc)
-	var longest net.Conn
-	if f.silent.Len() > f.o.HandshakesMax {
-		longest = f.silent.Remove(f.silent.Front()).(net.Conn)
-	}
-	f.mu.Unlock()
-	if longest != nil {
-		f.refused.Add(1)
-		_ = longest.Close()
-	}
-	return place
-}
-
-// endSilence frees the place, unless it has been taken away.
-func (f *Front) endSilence(place *list.Element) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.silent.Remove(place)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -116,26 +117,23 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestTheLongestSilentMakesRoom(t *testing.T) {
-	f, addr, _ := run(t, Options{Serve091: echo, HandshakesMax: 1})
-	silent := dial(t, addr)
-	if _, err := io.WriteString(silent, "AMQP"); err != nil {
-		t.Fatal(err)
+	const header = "AMQP\x00\x00\x09\x01"
+	for name, o := range map[string]Options{
+		"handshakes":  {Serve091: echo, HandshakesMax: 1},
+		"connections": {Serve091: echo, ConnectionsMax: 1},
+	} {
+		f, addr, _ := run(t, o)
+		silent := dial(t, addr)
+		if _, err := io.WriteString(silent, "AMQP"); err != nil {
+			t.Fatal(err)
+		}
+		if got := answer(t, dial(t, addr), header, 8); got != header {
+			t.Errorf("%s: a client behind a silent stranger was served as %q", name, got)
+		}
+		if b, err := io.ReadAll(silent); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) || f.Counts().Refused != 1 {
+			t.Errorf("%s: the silent stranger got %q, %v; counts %+v", name, b, err, f.Counts())
+		}
 	}
-	for f.silentNow() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if got := answer(t, dial(t, addr), "AMQP\x00\x00\x09\x01", 8); got != "AMQP\x00\x00\x09\x01" {
-		t.Errorf("the second was served as %q", got)
-	}
-	if b, _ := io.ReadAll(silent); len(b) > 0 || f.Counts().Refused != 1 || f.silentNow() != 0 {
-		t.Errorf("the first got %q, %d are silent; counts %+v", b, f.silentNow(), f.Counts())
-	}
-}
-
-func (f *Front) silentNow() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.silent.Len()
 }
 
 func TestRunWaitsForItsConnections(t *testing.T) {
@@ -167,7 +165,7 @@ func TestDrainCutsOffWhoDoesNotEnd(t *testing.T) {
 	stubborn := func(_ context.Context, nc net.Conn, _ [8]byte) { _, _ = io.Copy(io.Discard, nc) }
 	f, addr, stop := run(t, Options{Serve091: stubborn, DrainTimeout: 20 * time.Millisecond})
 	answer(t, dial(t, addr), "AMQP\x00\x00\x09\x01", 0)
-	for f.Counts().ConnectionsNow == 0 || f.silentNow() > 0 {
+	for f.Counts().ConnectionsNow == 0 || f.waiting.Len() > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if err := stop(); err != nil {

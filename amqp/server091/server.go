@@ -39,6 +39,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/amqp/strangers"
 	"leveret/amqp/wire091"
 )
 
@@ -77,8 +78,8 @@ type channelBound interface {
 // Server serves connections. It has no goroutine of its own.
 type Server struct {
 	o          Options
-	properties amqp.Table // of connection.start
-	handshakes atomic.Int64
+	properties amqp.Table      // of connection.start
+	handshakes *strangers.Room // connections that have not finished theirs
 	counts     counts
 	buffers    sync.Pool // *[]byte of writers at work; idle connections hold none
 	scratches  sync.Pool // *scratch of readers at work
@@ -133,7 +134,7 @@ func New(o Options) *Server {
 	orDefault(&o.Version, "0")
 	o.FrameMax = max(o.FrameMax, wire091.FrameSizeMin)
 	o.ChannelMax = min(o.ChannelMax, 1<<16-1)
-	s := &Server{o: o, properties: serverProperties(o)}
+	s := &Server{o: o, properties: serverProperties(o), handshakes: strangers.NewRoom(o.HandshakesMax)}
 	s.buffers.New = func() any {
 		b := make([]byte, 0, writeBufferMin)
 		return &b
@@ -193,11 +194,10 @@ func (s *Server) Serve(ctx context.Context, nc net.Conn, header [wire091.Protoco
 
 // shakeHands answers a connection that may begin, or nil.
 func (s *Server) shakeHands(ctx context.Context, nc net.Conn, log *slog.Logger) *conn {
-	defer s.handshakes.Add(-1)
-	if n := s.handshakes.Add(1); n > int64(s.o.HandshakesMax) {
-		log.Warn("connection refused", "reason", fmt.Sprintf("%d others are in their handshake", n-1))
-		return nil
+	if s.handshakes.Enter(nc) {
+		log.Warn("oldest connection without a login ended", "reason", fmt.Sprintf("limit of %d handshakes is reached", s.o.HandshakesMax))
 	}
+	defer s.handshakes.Leave(nc)
 	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
 	c := newConn(s, nc, log)
 	err := c.handshake(ctx)
