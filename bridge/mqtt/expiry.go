@@ -119,10 +119,34 @@ func (d *Door) holds(queue string, record func(broker.Binding) bool) (bool, erro
 	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.NotFound {
 		return false, nil
 	}
-	if err == nil && !slices.ContainsFunc(bindings, record) {
-		err = errForeign(queue)
+	if err != nil || slices.ContainsFunc(bindings, record) {
+		return err == nil, err
 	}
-	return err == nil, err
+	if len(bindings) == 0 && d.halfMade(queue) {
+		_, _, err := d.keeper.DeleteQueue(queue, true, true)
+		return false, err
+	}
+	return false, errForeign(queue)
+}
+
+// halfMade reports whether a queue without a record is what a power cut left of
+// a session that was being made: declared as we do, and never used.
+func (d *Door) halfMade(queue string) bool {
+	spec := d.sessionSpec(queue)
+	if len(spec.Args) == 0 {
+		return false // anybody's queue may look so
+	}
+	info, _, err := d.keeper.DeclareQueue(spec) // refused if it is another one
+	return err == nil && info.Messages == 0 && info.Consumers == 0
+}
+
+// sessionSpec is the queue of a kept session.
+func (d *Door) sessionSpec(queue string) broker.QueueSpec {
+	spec := broker.QueueSpec{Name: queue, Durable: true}
+	if !d.KeepQoS0 {
+		spec.Args = amqp.Table{{Key: broker.ArgAttended, Value: true}}
+	}
+	return spec
 }
 
 func errForeign(queue string) error {

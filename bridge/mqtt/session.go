@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"leveret/amqp"
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
@@ -106,10 +105,7 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 // makeQueue makes the queue of a session that is kept. Without its record it
 // would be taken for somebody else's.
 func (c *conn) makeQueue() (spool.LSN, error) {
-	spec := broker.QueueSpec{Name: c.session.queue, Durable: true}
-	if !c.door.KeepQoS0 {
-		spec.Args = amqp.Table{{Key: broker.ArgAttended, Value: true}}
-	}
+	spec := c.door.sessionSpec(c.session.queue)
 	if _, _, err := c.core.DeclareQueue(spec); err != nil {
 		return 0, err
 	}

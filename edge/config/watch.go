@@ -22,7 +22,7 @@ const (
 )
 
 // Watch calls onChange, from its own goroutine and never twice at once,
-// whenever the file at path may have changed: written, replaced, deleted, made
+// at first and whenever the file at path may have changed: written, replaced, deleted, made
 // again, or a link in its place turned to another file. It runs until ctx ends,
 // or fails when the system gives it no watch.
 //
@@ -60,6 +60,7 @@ func (w *watcher) run(ctx context.Context, onChange func()) error {
 			quiet = time.After(quietFor)
 		}
 	}
+	changed() // it may have been, between its reading and the watch
 	for {
 		select {
 		case <-ctx.Done():
