@@ -75,15 +75,15 @@ func TestDamagedManifest(t *testing.T) {
 		"wrong magic":     flip(1),
 	} {
 		for _, copied := range []bool{true, false} {
+			if name == "lost all tables" && !copied {
+				continue // a manifest without tables is what a new spool has
+			}
 			t.Run(fmt.Sprintf("%s, copy %v", name, copied), func(t *testing.T) {
 				o := written(t, 3000)
 				manifest := filepath.Join(o.Dir, "MANIFEST")
 				if !copied {
 					if err := os.Remove(filepath.Join(o.Dir, "guard", "MANIFEST")); err != nil {
 						t.Fatal(err)
-					}
-					if name == "lost all tables" {
-						t.Skip("a manifest without tables is what a new spool has")
 					}
 				}
 				if how == nil {
