@@ -29,8 +29,9 @@ const (
 	clientIDMax = 200 // bytes: with the prefix it must fit into a queue's name
 	// topicAliasMax is how many topic aliases a client may set.
 	topicAliasMax = 16
-	// topicLevelsMax bounds the levels of topics and filters.
-	topicLevelsMax = 128
+	// topicLevelsMax bounds the levels of topics and filters, as Mosquitto does:
+	// 200 slashes.
+	topicLevelsMax = 201
 )
 
 // connect reads CONNECT and lets the client in, or says why not.

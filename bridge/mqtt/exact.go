@@ -118,6 +118,9 @@ func (c *conn) handed(body []byte) error {
 		return err
 	}
 	in, id := &c.incoming, rec.PacketID
+	if c.inflight.awaitsPuback(id) {
+		return wrongAnswer(mqttwire.TypePubrec, id)
+	}
 	if rec.Reason.Failed() {
 		if s := c.inflight.complete(id); s.delivered() {
 			in.settled = append(in.settled, broker.Settlement{Tag: uint64(s), Outcome: broker.Rejected})
@@ -148,16 +151,25 @@ func (c *conn) completed(body []byte) error {
 	if err := comp.Decode(mqttwire.TypePubcomp, body, c.version); err != nil {
 		return err
 	}
-	// One that comes before our PUBREL is nonsense, and changes nothing.
-	in := &c.incoming
-	if !c.inflight.handed(comp.PacketID) {
+	in, id := &c.incoming, comp.PacketID
+	switch {
+	case c.inflight.handed(id):
+	case c.inflight.uses(id), c.inflight.awaitsPuback(id):
+		return wrongAnswer(mqttwire.TypePubcomp, id) // before our PUBREL, or to QoS 1
+	default: // left over from an older connection
 		return nil
 	}
 	if c.session.durable {
-		in.marks = append(in.marks, c.mark(markHanded, comp.PacketID, true))
+		in.marks = append(in.marks, c.mark(markHanded, id, true))
 	}
-	in.done = append(in.done, comp.PacketID) // free when the log has the change
+	in.done = append(in.done, id) // free when the log has the change
 	return nil
+}
+
+// wrongAnswer refuses an acknowledgement that does not belong to the QoS, or to
+// the step, of the message that has its identifier (5.0, section 4.3).
+func wrongAnswer(kind mqttwire.Type, id uint16) error {
+	return refusal(mqttwire.ProtocolError, "%s for message %d, which waits for another answer", kind, id)
 }
 
 // owe collects an answer that is true when the marks before it are.

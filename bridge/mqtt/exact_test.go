@@ -105,7 +105,6 @@ func TestExactlyOnceOut(t *testing.T) {
 		sensor.publish("a", "1", 1, 1)
 		sensor.publish("a", "2", 2, 2)
 		c.expect("PUBLISH a=0 q0", "PUBLISH a=1 q1 #1", "PUBLISH a=2 q2 #32771")
-		c.answer(pubcomp, 32771) // too early: it changes nothing
 		c.answer(pubrec, 32771)
 		c.answer(pubrec, 32771)
 		c.expect("PUBREL 32771", "PUBREL 32771")
@@ -115,6 +114,40 @@ func TestExactlyOnceOut(t *testing.T) {
 			t.Errorf("%d messages in flight, want that of QoS 1", s.door.clients["archive"].inflight.used)
 		}
 	})
+}
+
+// An answer that belongs to another QoS, or to a later step, ends the connection.
+// The message is sent again when the client is back.
+func TestWrongAnswers(t *testing.T) {
+	for _, v := range []mqttwire.Version{mqttwire.V31, mqttwire.V311, mqttwire.V5} {
+		for _, tc := range []struct {
+			qos    byte
+			answer mqttwire.Type
+		}{{1, pubrec}, {1, pubcomp}, {2, mqttwire.TypePuback}, {2, pubcomp}} {
+			t.Run(fmt.Sprintf("%s, %s to QoS %d", v, tc.answer, tc.qos), func(t *testing.T) {
+				onStage(t, nil, func(s *stage) {
+					c := s.joined(v, "archive", keep)
+					c.listens("a", tc.qos)
+					s.joined(mqttwire.V311, "sensor").publish("a", "1", tc.qos, 7)
+					id := uint16(1)
+					if tc.qos == 2 {
+						id = exactFromQueue + 1
+					}
+					c.expect(fmt.Sprintf("PUBLISH a=1 q%d #%d", tc.qos, id))
+					c.answer(tc.answer, id)
+					if v == mqttwire.V5 {
+						c.expect("DISCONNECT protocol error", "closed")
+						return // and this session ended with its connection
+					}
+					c.expect("closed")
+					got := s.connect(v, "archive", keep).got()
+					if again := fmt.Sprintf("PUBLISH a=1 q%d #%d dup", tc.qos, id); len(got) != 2 || got[1] != again {
+						t.Errorf("back, the client got %q, want %s", got, again)
+					}
+				})
+			})
+		}
+	}
 }
 
 // Each power cut comes at the worst moment; the client must see the message

@@ -71,6 +71,14 @@ func (f *inflight) free(id uint16) slot {
 	return s
 }
 
+// awaitsPuback reports whether a message of QoS 1 has the identifier.
+func (f *inflight) awaitsPuback(id uint16) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := int(id) - 1
+	return i >= 0 && i < len(f.slots) && f.slots[i] != slotFree
+}
+
 // busy reports whether anything is in flight.
 func (f *inflight) busy() bool {
 	f.mu.Lock()

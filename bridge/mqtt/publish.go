@@ -92,6 +92,9 @@ func (c *conn) acknowledged(body []byte) error {
 	}
 	switch s := c.inflight.free(ack.PacketID); s {
 	case slotFree:
+		if c.inflight.uses(ack.PacketID) {
+			return wrongAnswer(mqttwire.TypePuback, ack.PacketID)
+		}
 	case slotRetained:
 		c.poke()
 	default:
