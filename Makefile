@@ -10,7 +10,9 @@ BENCHTIME   ?= 1s
 SOAKTIME    ?= 1h
 STATICCHECK ?= bin/staticcheck
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+# A release is a tag like v1.2.3; before the first one it is 0.1.0 and the commit.
+VERSION := $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || \
+	echo 0.1.0+$$(git describe --always --dirty 2>/dev/null || echo unversioned)))
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # HTTP/2 is left out of the binary: half a megabyte that no door here speaks.
 TAGS    := nethttpomithttp2

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,8 @@ func (a *App) openDoors(size sizes) (err error) {
 	}
 	d.amqp = server091.New(server091.Options{
 		Broker: a.broker, Authenticate: a.login, External: a.loginExternal, Anonymous: a.loginAnonymous,
-		Now: a.clock.Now, Log: a.log.With("door", "amqp"), Version: a.version,
+		Now: a.clock.Now, Log: a.log.With("door", "amqp"),
+		Product: cfg.AMQP.Product, Version: cmp.Or(cfg.AMQP.ProductVersion, numbers(a.version)),
 	})
 	d.front = front.New(front.Options{
 		Listeners: d.amqpListeners, Serve091: a.guests.serving(d.amqp.Serve), ConnectionsMax: size.connections,

@@ -33,10 +33,14 @@ func (v *VHost) replyQueueLocked(s *Session, spec ConsumerSpec) (*queue, error) 
 	if err := v.roomForQueueLocked(ReplyTo); err != nil {
 		return nil, err
 	}
-	q, err := v.makeQueueLocked(s.conn, QueueSpec{Name: newName(replyPrefix), Exclusive: true, AutoDelete: true})
+	q, err := v.makeQueueLocked(s.conn, QueueSpec{Name: newReplyName(), Exclusive: true, AutoDelete: true})
 	s.answers = q
 	return q, err
 }
+
+// newReplyName has the form of RabbitMQ's, which some programs check: two parts,
+// each in base64, the second with its padding.
+func newReplyName() string { return newName(newName(replyPrefix)+".") + "==" }
 
 // addressLocked gives a message that asks for an answer the true name in the
 // place of [ReplyTo].

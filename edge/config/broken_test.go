@@ -49,7 +49,7 @@ var broken = []struct {
 	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
 	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
 		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
-		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user",
+		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version",
 		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
 	}},
@@ -167,6 +167,7 @@ var broken = []struct {
 	{"topics' pattern", userWith("[[topic_permission]]\nuser = 'anna'\nread = '{client_id}('"), []string{`6:8: topic_permission.read: not a regular expression: missing closing ): "("`}},
 	{"user's limits", userWith("channels_max = 65536"), []string{"4:16: user.channels_max: must be from 0 to 65535"}},
 	{"anonymous without a user", "[amqp]\nanonymous = 'always'", []string{`1:2: amqp.anonymous_user: is missing; write anonymous_user = "anna"`}},
+	{"product without a name", "[amqp]\nproduct = ''", []string{`2:11: amqp.product: must not be empty`}},
 	{"anonymous as nobody", "[amqp]\nanonymous_user = 'ann'", []string{`2:18: amqp.anonymous_user: there is no [[user]] with the name "ann"`}},
 	{"external login", "[amqp]\nexternal_login = 'cn'", []string{`2:18: amqp.external_login: must be "common_name", "distinguished_name" or "subject_alternative_name"`}},
 

@@ -100,6 +100,11 @@ type AMQP struct {
 	// AnonymousUser is the name of the [[user]] that these then are. It must be
 	// given if anonymous is not never. [""; live]
 	AnonymousUser string // anonymous_user
+	// Product and ProductVersion are what clients are told of the broker before
+	// they log in. A few choose by them what they ask for, and know only
+	// RabbitMQ. [leveret, and the version's numbers; restart]
+	Product        string // product
+	ProductVersion string // product_version
 }
 
 // MQTT is the door for MQTT clients.

@@ -35,7 +35,7 @@ func defaults() *Config {
 	return &Config{
 		DataDir: "leveret-data",
 		Log:     Log{Level: slog.LevelInfo},
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret"},
 		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
 	}
@@ -88,6 +88,8 @@ func (d *decoder) doors(s *section, c *Config) {
 		s.texts("tls_listen", &c.AMQP.TLSListen, true, checkAddress)
 		d.certificates(s, &c.AMQP.TLS, len(c.AMQP.TLSListen) > 0)
 		d.logins(s, &c.AMQP)
+		s.name("product", &c.AMQP.Product)
+		s.short("product_version", &c.AMQP.ProductVersion)
 	})
 	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })
 	s.section("admin", func(s *section) { d.listen(s, &c.Admin.Listen) })

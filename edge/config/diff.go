@@ -38,6 +38,8 @@ var settings = [...]setting{
 	{"amqp.external_login", false, func(c *Config) any { return c.AMQP.ExternalLogin }},
 	{"amqp.anonymous", false, func(c *Config) any { return c.AMQP.Anonymous }},
 	{"amqp.anonymous_user", false, func(c *Config) any { return c.AMQP.AnonymousUser }},
+	{"amqp.product", true, func(c *Config) any { return c.AMQP.Product }},
+	{"amqp.product_version", true, func(c *Config) any { return c.AMQP.ProductVersion }},
 	{"mqtt.listen", true, func(c *Config) any { return c.MQTT.Listen }},
 	{"mqtt.tls_listen", true, func(c *Config) any { return c.MQTT.TLSListen }},
 	{"mqtt.websocket_listen", true, func(c *Config) any { return c.MQTT.WebSocketListen }},

@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		DataDir: "leveret-data",
 		Profile: profile,
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret"},
 		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback"},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
 		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond()},
@@ -63,6 +63,8 @@ listen = ["127.0.0.1:0", "[::1]:5672"]
 external_login = "distinguished_name"
 anonymous = "loopback"
 anonymous_user = "anna"
+product = "RabbitMQ"
+product_version = "3.10.8"
 [mqtt]
 listen = []
 websocket_listen = "unix.example:8083"
@@ -160,6 +162,7 @@ target.key = "far"
 		AMQP: AMQP{
 			Listen:        []string{"127.0.0.1:0", "[::1]:5672"},
 			ExternalLogin: DistinguishedName, Anonymous: AnonymousLoopback, AnonymousUser: "anna",
+			Product: "RabbitMQ", ProductVersion: "3.10.8",
 		},
 		MQTT: MQTT{
 			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
