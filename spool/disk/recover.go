@@ -111,7 +111,7 @@ func openStore(o Options, suspect bool) (_ *Store, err error) {
 
 // closeFiles closes whatever is open.
 func (s *Store) closeFiles() error {
-	err := s.db.Close()
+	err := s.closeBadger()
 	s.zip.close()
 	if s.files != nil {
 		err = errors.Join(err, s.files.close())

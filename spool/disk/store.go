@@ -296,7 +296,9 @@ func (s *Store) Close() error {
 	if err == nil && sound {
 		err = copyManifest(s.opts.Dir)
 	}
-	err = errors.Join(err, s.lock.Close()) // gives the lock back
+	if !errors.Is(err, errClosing) { // else Badger still writes
+		err = errors.Join(err, s.lock.Close()) // gives the lock back
+	}
 	if err != nil {
 		return fmt.Errorf("close spool %s: %w", s.opts.Dir, err)
 	}
