@@ -17,7 +17,8 @@
 //	LEVERET  the binary; built from this module when not set
 //	LAUNCH   an emulator to put in front of it, with its options
 //	SHARED   the folder with tools/ (default: "shared" beside the repository)
-//	SOAK     how long TestStory is repeated (default: once)
+//	SOAK     how long TestStory is repeated (default: once); set to anything, the
+//	         tests of faults use their large numbers
 //
 // The test binary also plays the writer and the verifier of the power-cut
 // tests, chosen by INTEROP_ROLE: see cuts_test.go.
@@ -125,6 +126,14 @@ func (l *laboratory) close() {
 	if l.rabbit != nil {
 		l.rabbit.stop()
 	}
+}
+
+// number is how often a test does something: in a soak more often.
+func number(ci, soak int) int {
+	if os.Getenv("SOAK") != "" {
+		return soak
+	}
+	return ci
 }
 
 // leveretCommand is a command line of the binary under test, behind its
