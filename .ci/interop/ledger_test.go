@@ -89,6 +89,12 @@ func (l *ledger) note(line string) {
 	}
 }
 
+func (l *ledger) has(r reading) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.promised[r]
+}
+
 func (l *ledger) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

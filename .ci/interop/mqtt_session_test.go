@@ -87,6 +87,8 @@ type mqttExact struct {
 	next    uint16
 	waiting []exactFlight
 	settled func(text string) // PUBCOMP came
+
+	received func(text string) // PUBREC came; may be nil
 }
 
 type exactFlight struct {
@@ -152,6 +154,9 @@ func (e *mqttExact) step(p *mqttPublisher) error {
 			continue
 		case kind == mqttPubrec:
 			f.received = true
+			if e.received != nil {
+				e.received(f.text)
+			}
 			return p.answer(mqttPubrel, id)
 		case kind == mqttPubcomp && f.received:
 			e.settled(f.text)
