@@ -1,7 +1,8 @@
 // Package bridge is what the doors of the sensor protocols and the remote
 // connections have in common: how an MQTT topic is spelled as an AMQP routing
-// key and back, how long to wait before a lost link is dialled again, and what
-// a shovel asks of the two ends that it joins (source.go, target.go).
+// key and back, and the properties of the message with it (properties.go), how
+// long to wait before a lost link is dialled again, and what a shovel asks of
+// the two ends that it joins (source.go, target.go).
 //
 // Topics and keys are two spellings of one address, a path of levels. MQTT
 // joins the levels with a slash and AMQP with a dot, and either may use the

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -164,7 +165,7 @@ func qosOf(m *amqp.Message) byte {
 		return 0
 	}
 	if m.Props.Has(amqp.HasHeaders) {
-		v, _ := m.Props.Header(headerQoS)
+		v, _ := m.Props.Header(bridge.HeaderQoS)
 		if n, ok := amqp.Int(v); ok && n == 2 {
 			return 2
 		}
@@ -202,7 +203,7 @@ func (w *writer) append(o *outgoing) (sent bool, err error) {
 		for _, id := range o.ids {
 			w.props.Number(mqttwire.SubscriptionID, id)
 		}
-		appendProperties(&w.props, o.msg.Props)
+		bridge.AppendMQTTProperties(&w.props, o.msg.Props)
 		if p.Props, err = w.props.Properties(); err != nil {
 			return false, err
 		}

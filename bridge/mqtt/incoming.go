@@ -146,7 +146,7 @@ func (c *conn) properties(r *received) amqp.Properties {
 	if from == "" && bare(r.props) {
 		return c.door.constant.of(r.qos, r.retain)
 	}
-	return propertiesOf(r.props, r.qos, r.retain, from)
+	return bridge.PropertiesFromMQTT(r.props, r.qos, r.retain, from)
 }
 
 // take notes a packet identifier of QoS 2.

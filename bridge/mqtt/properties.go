@@ -1,34 +1,15 @@
 package mqtt
 
 import (
-	"bytes"
-	"math"
 	"strconv"
-	"unicode/utf8"
+	"time"
 
 	"leveret/amqp"
 	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 )
 
-// Headers that carry what MQTT has and AMQP has no property for. Clients
-// cannot set those that start with x-mqtt- by a user property of that name:
-// such a one travels in headerUserProperties alone.
 const (
-	headerRetain         = "x-mqtt-retain"          // bool; only while the flag is set
-	headerQoS            = "x-mqtt-qos"             // int; only 2, the others are delivery modes
-	headerPublisher      = "x-mqtt-client"          // client id; only where no-local asks for it
-	headerPayloadFormat  = "x-mqtt-payload-format"  // int
-	headerUserProperties = "x-mqtt-user-properties" // array of names and values, when the headers cannot hold them all
-	headerContentType    = "x-content-type"         // one that is no short ASCII string
-	headerCorrelationID  = "x-correlation-id"       // one that is no short UTF-8 string
-	headerReplyTo        = "x-reply-to-topic"       // the response topic, as a routing key
-
-	headerPrefix = "x-mqtt-"
-)
-
-const (
-	shortMax = math.MaxUint8 // bytes of a short string and of a header's name
 	// userPropertiesMax and propertiesBytesMax bound what a message may carry:
 	// the headers of a stored message have a limit of their own, and AMQP
 	// clients get all of them in one frame.
@@ -64,8 +45,8 @@ type constantProperties [3][2]amqp.Properties
 
 func newConstantProperties() (c constantProperties) {
 	for qos := range c {
-		c[qos][0] = propertiesOf(nil, byte(qos), false, "")
-		c[qos][1] = propertiesOf(nil, byte(qos), true, "")
+		c[qos][0] = bridge.PropertiesFromMQTT(nil, byte(qos), false, "")
+		c[qos][1] = bridge.PropertiesFromMQTT(nil, byte(qos), true, "")
 	}
 	return c
 }
@@ -77,96 +58,49 @@ func (c *constantProperties) of(qos byte, retain bool) amqp.Properties {
 	return c[qos][0]
 }
 
-// propertiesOf spells the properties of an MQTT message for AMQP. publisher is
-// the client id if the message must carry it, else "".
-//
-//	content type          content-type, or headerContentType
-//	correlation data      correlation-id, or headerCorrelationID
-//	response topic        headerReplyTo
-//	message expiry        expiration
-//	payload format        headerPayloadFormat
-//	user properties       headers, and headerUserProperties if they are not exact
-//	QoS 0, 1, 2           delivery-mode 1, 2, 2 with headerQoS
-func propertiesOf(from mqttwire.Properties, qos byte, retain bool, publisher string) amqp.Properties {
-	to := amqp.PropertyList{DeliveryMode: 1 + min(qos, 1)}
-	if qos == 2 {
-		to.Headers = append(to.Headers, amqp.Field{Key: headerQoS, Value: int32(qos)})
+// remaining is the seconds that a message has left to live. forever means that
+// it has no expiry, or none that can be read; expired that its time is over.
+func (d *Door) remaining(m *amqp.Message) (seconds uint32, forever, expired bool) {
+	if !m.Props.Has(amqp.HasExpiration) {
+		return 0, true, false
 	}
-	if retain {
-		to.Headers = append(to.Headers, amqp.Field{Key: headerRetain, Value: true})
+	ms, err := strconv.ParseUint(m.Props.Expiration(), 10, 63)
+	if err != nil || ms > 1000*expiryNever {
+		return 0, true, false
 	}
-	if publisher != "" {
-		to.Headers = append(to.Headers, amqp.Field{Key: headerPublisher, Value: publisher})
+	left := time.Duration(ms)*time.Millisecond - d.age(m.Stamp)
+	if left < 0 {
+		return 0, false, true
 	}
-	for entry := range from.Each {
-		header := func(key string, value any) {
-			to.Headers = append(to.Headers, amqp.Field{Key: key, Value: value})
-		}
-		switch entry.ID {
-		case mqttwire.ContentType:
-			if len(entry.Value) <= shortMax && isASCII(entry.Value) {
-				to.ContentType = string(entry.Value)
-				to.Flags |= amqp.HasContentType
-			} else {
-				header(headerContentType, string(entry.Value))
-			}
-		case mqttwire.CorrelationData:
-			if len(entry.Value) <= shortMax && utf8.Valid(entry.Value) {
-				to.CorrelationID = string(entry.Value)
-				to.Flags |= amqp.HasCorrelationID
-			} else {
-				header(headerCorrelationID, string(entry.Value))
-			}
-		case mqttwire.ResponseTopic:
-			header(headerReplyTo, bridge.KeyFromTopic(string(entry.Value)))
-		case mqttwire.MessageExpiry:
-			to.Expiration = strconv.FormatUint(uint64(entry.Number)*1000, 10)
-		case mqttwire.PayloadFormat:
-			header(headerPayloadFormat, int32(entry.Number))
-		}
-	}
-	to.Headers = appendUserProperties(to.Headers, from)
-	return to.Encode()
+	// Up, and never to 0: the client would drop what we just sent.
+	return max(1, uint32((left+time.Second-1)/time.Second)), false, false
 }
 
-// appendUserProperties makes headers of user properties, in their order. Of a
-// repeated name the first one becomes a header. When that loses something, all
-// of them go along once more as they were.
-func appendUserProperties(headers amqp.Table, from mqttwire.Properties) amqp.Table {
-	var taken map[string]bool
-	exact := true
-	for name, value := range from.UserProperties {
-		key := string(name)
-		if len(key) > shortMax || reserved(key) || taken[key] {
-			exact = false
-			continue
-		}
-		if taken == nil {
-			taken = make(map[string]bool)
-		}
-		taken[key] = true
-		headers = append(headers, amqp.Field{Key: key, Value: string(value)})
+// age is how long ago a message came. Time between boots counts when the clocks
+// of both can be trusted; else what this boot has lasted is all we know.
+func (d *Door) age(s amqp.Stamp) time.Duration {
+	now := amqp.Stamp{Boot: d.Broker.Boot(), At: d.Now()}
+	if s.Boot == now.Boot {
+		return time.Duration(now.At - s.At)
 	}
-	if exact {
-		return headers
+	then, known := d.Broker.WallTime(s)
+	today, knownToday := d.Broker.WallTime(now)
+	if !known || !knownToday {
+		return time.Duration(now.At)
 	}
-	var all amqp.Array
-	for name, value := range from.UserProperties {
-		all = append(all, string(name), string(value))
-	}
-	return append(headers, amqp.Field{Key: headerUserProperties, Value: all})
+	return today.Sub(then)
 }
 
-// reserved names are headers with a meaning, or user properties that stand for
-// an AMQP property.
-func reserved(name string) bool {
-	switch name {
-	case headerContentType, headerCorrelationID, headerReplyTo, userMessageID, userTimestamp, userAppID, userType:
-		return true
-	}
-	return len(name) >= len(headerPrefix) && name[:len(headerPrefix)] == headerPrefix
+// publishedBy tells whether the client published the message itself, as far
+// as the message says so.
+func publishedBy(p amqp.Properties, client string) bool {
+	v, _ := p.Header(bridge.HeaderPublisher)
+	name, ok := v.(string)
+	return ok && name == client
 }
 
-func isASCII(b []byte) bool {
-	return bytes.IndexFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+func wasRetained(p amqp.Properties) bool {
+	v, _ := p.Header(bridge.HeaderRetain)
+	retain, _ := v.(bool)
+	return retain
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"leveret/amqp"
+	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 )
 
@@ -42,14 +43,14 @@ func TestPropertiesThereAndBack(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sent := props(tc.fill)
-			list := propertiesOf(sent, 1, true, "me")
+			list := bridge.PropertiesFromMQTT(sent, 1, true, "me")
 			if _, err := amqp.ParseProperties(list); err != nil {
 				t.Fatalf("properties for AMQP do not parse: %v", err)
 			}
 			if !wasRetained(list) || !publishedBy(list, "me") || publishedBy(list, "you") || list.DeliveryMode() != 2 {
 				t.Errorf("flags are lost: %v", list.List())
 			}
-			got := describeProps(props(func(w *mqttwire.PropertyWriter) { appendProperties(w, list) }))
+			got := describeProps(props(func(w *mqttwire.PropertyWriter) { bridge.AppendMQTTProperties(w, list) }))
 			want := tc.want
 			if want == "" {
 				want = describeProps(sent)
@@ -70,7 +71,7 @@ func TestPropertiesForAMQP(t *testing.T) {
 		w.User("k", "first")
 		w.User("k", "second")
 	})
-	got := propertiesOf(sent, 0, false, "").List()
+	got := bridge.PropertiesFromMQTT(sent, 0, false, "").List()
 	if got.ContentType != "text/plain" || got.CorrelationID != "7" || got.Expiration != "90000" || got.DeliveryMode != 1 {
 		t.Errorf("got %+v", got)
 	}
@@ -80,7 +81,7 @@ func TestPropertiesForAMQP(t *testing.T) {
 	if v, _ := got.Headers.Get("k"); v != "first" {
 		t.Errorf("k = %v, want the first of the two", v)
 	}
-	if _, ok := got.Headers.Get(headerRetain); ok {
+	if _, ok := got.Headers.Get(bridge.HeaderRetain); ok {
 		t.Error("retain header without the flag")
 	}
 }
@@ -88,7 +89,7 @@ func TestPropertiesForAMQP(t *testing.T) {
 // FuzzProperties: whatever headers a message has, a client gets a list that it
 // accepts.
 func FuzzProperties(f *testing.F) {
-	f.Add([]byte(propertiesOf(props(func(w *mqttwire.PropertyWriter) { w.User("a", "1"); w.User("a", "2") }), 1, true, "c")))
+	f.Add([]byte(bridge.PropertiesFromMQTT(props(func(w *mqttwire.PropertyWriter) { w.User("a", "1"); w.User("a", "2") }), 1, true, "c")))
 	f.Add([]byte(amqp.PropertyList{ContentType: "x", Timestamp: 1 << 62, Headers: amqp.Table{{Key: "x-mqtt-user-properties", Value: amqp.Array{"a", int32(1), "b"}}}}.Encode()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, err := amqp.ParseProperties(b)
@@ -96,10 +97,10 @@ func FuzzProperties(f *testing.F) {
 			return
 		}
 		var w mqttwire.PropertyWriter
-		appendProperties(&w, list)
+		bridge.AppendMQTTProperties(&w, list)
 		out, err := w.Properties()
 		if err != nil {
-			t.Fatalf("appendProperties(%x): %v", b, err)
+			t.Fatalf("bridge.AppendMQTTProperties(%x): %v", b, err)
 		}
 		packet, err := mqttwire.AppendPublish(nil, mqttwire.V5, &mqttwire.PublishOut{Topic: "a", Props: out})
 		if err != nil {

@@ -26,7 +26,7 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 		Msg: &amqp.Message{
 			Exchange: c.door.Exchange,
 			Key:      t.key,
-			Props:    propertiesOf(m.Will.Props, m.Will.QoS, m.Will.Retain, ""),
+			Props:    bridge.PropertiesFromMQTT(m.Will.Props, m.Will.QoS, m.Will.Retain, ""),
 			Body:     append([]byte(nil), m.Will.Payload...),
 		},
 		Retain: m.Will.Retain,
@@ -75,7 +75,7 @@ func (c *conn) markWill() {
 	m := c.will.Msg
 	if c.subs.Load().echoes(bridge.TopicFromKey(m.Key)) {
 		list := m.Props.List()
-		list.Headers = list.Headers.With(headerPublisher, c.client)
+		list.Headers = list.Headers.With(bridge.HeaderPublisher, c.client)
 		m.Props = list.Encode()
 	}
 }

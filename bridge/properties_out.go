@@ -1,26 +1,25 @@
-package mqtt
+package bridge
 
 import (
 	"strconv"
 	"time"
 
 	"leveret/amqp"
-	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 )
 
 // User properties that AMQP properties without a counterpart become.
 const (
-	userMessageID = "message-id"
-	userTimestamp = "timestamp"
-	userAppID     = "app-id"
-	userType      = "type"
+	UserMessageID = "message-id"
+	UserTimestamp = "timestamp"
+	UserAppID     = "app-id"
+	UserType      = "type"
 )
 
-// appendProperties spells the properties of a message for an MQTT 5 client: the
-// way back of propertiesOf, and for AMQP's own messages what MQTT can say.
+// AppendMQTTProperties spells the properties of a message for an MQTT 5 client: the
+// way back of PropertiesFromMQTT, and for AMQP's own messages what MQTT can say.
 // Values that MQTT cannot carry are left out.
-func appendProperties(w *mqttwire.PropertyWriter, p amqp.Properties) {
+func AppendMQTTProperties(w *mqttwire.PropertyWriter, p amqp.Properties) {
 	if !p.Has(^uint16(amqp.HasDeliveryMode | amqp.HasPriority)) {
 		return
 	}
@@ -36,16 +35,16 @@ func appendProperties(w *mqttwire.PropertyWriter, p amqp.Properties) {
 		o.headers(p.Headers())
 	}
 	if p.Has(amqp.HasMessageID) {
-		o.user(userMessageID, p.MessageID())
+		o.user(UserMessageID, p.MessageID())
 	}
 	if t, ok := p.Timestamp(); ok {
-		o.user(userTimestamp, rfc3339(t))
+		o.user(UserTimestamp, rfc3339(t))
 	}
 	if p.Has(amqp.HasType) {
-		o.user(userType, p.Type())
+		o.user(UserType, p.Type())
 	}
 	if p.Has(amqp.HasAppID) {
-		o.user(userAppID, p.AppID())
+		o.user(UserAppID, p.AppID())
 	}
 }
 
@@ -102,7 +101,7 @@ func (o *propertiesOut) known(f amqp.Field) bool {
 		o.w.Binary(mqttwire.CorrelationData, []byte(text))
 		o.correlated = true
 	case f.Key == headerReplyTo && isText && !o.replies:
-		o.replyTo(bridge.TopicFromKey(text))
+		o.replyTo(TopicFromKey(text))
 	case f.Key == headerPayloadFormat && !o.formatted:
 		if n, ok := amqp.Int(f.Value); ok && (n == 0 || n == 1) {
 			o.w.Number(mqttwire.PayloadFormat, uint32(n))
@@ -151,51 +150,4 @@ func rfc3339(t amqp.Timestamp) string {
 		return ""
 	}
 	return time.Unix(int64(t), 0).UTC().Format(time.RFC3339)
-}
-
-// remaining is the seconds that a message has left to live. forever means that
-// it has no expiry, or none that can be read; expired that its time is over.
-func (d *Door) remaining(m *amqp.Message) (seconds uint32, forever, expired bool) {
-	if !m.Props.Has(amqp.HasExpiration) {
-		return 0, true, false
-	}
-	ms, err := strconv.ParseUint(m.Props.Expiration(), 10, 63)
-	if err != nil || ms > 1000*expiryNever {
-		return 0, true, false
-	}
-	left := time.Duration(ms)*time.Millisecond - d.age(m.Stamp)
-	if left < 0 {
-		return 0, false, true
-	}
-	// Up, and never to 0: the client would drop what we just sent.
-	return max(1, uint32((left+time.Second-1)/time.Second)), false, false
-}
-
-// age is how long ago a message came. Time between boots counts when the clocks
-// of both can be trusted; else what this boot has lasted is all we know.
-func (d *Door) age(s amqp.Stamp) time.Duration {
-	now := amqp.Stamp{Boot: d.Broker.Boot(), At: d.Now()}
-	if s.Boot == now.Boot {
-		return time.Duration(now.At - s.At)
-	}
-	then, known := d.Broker.WallTime(s)
-	today, knownToday := d.Broker.WallTime(now)
-	if !known || !knownToday {
-		return time.Duration(now.At)
-	}
-	return today.Sub(then)
-}
-
-// publishedBy tells whether the client published the message itself, as far
-// as the message says so.
-func publishedBy(p amqp.Properties, client string) bool {
-	v, _ := p.Header(headerPublisher)
-	name, ok := v.(string)
-	return ok && name == client
-}
-
-func wasRetained(p amqp.Properties) bool {
-	v, _ := p.Header(headerRetain)
-	retain, _ := v.(bool)
-	return retain
 }
