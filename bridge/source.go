@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"leveret/amqp"
@@ -10,11 +11,14 @@ import (
 // Source is where messages come from. It is opened once for each link, and
 // must begin anew each time: at the oldest message that is not settled.
 type Source interface {
-	// Open starts reading with at most prefetch messages unsettled.
-	Open(prefetch int) (Reader, error)
+	// Open starts reading with at most prefetch messages unsettled. It bounds
+	// its own time, and ends at once when ctx does.
+	Open(ctx context.Context, prefetch int) (Reader, error)
 	// Backlog is how many messages are in it, those under way included; 0 when
 	// that is not known.
 	Backlog() int
+	// String names the source for operators. It holds no secret.
+	String() string
 }
 
 // Reader is an open source. Take is called by one goroutine, Settle and Close
@@ -27,9 +31,18 @@ type Reader interface {
 	Take(ctx context.Context) ([]Message, error)
 	// Settle takes confirmed messages out of the source. No tag is named twice.
 	Settle([]Ack) error
+	// Bury takes a message out that the far side never takes, to where the
+	// source keeps such messages, with the reason. The answer is false, and the
+	// message as unsettled as before, when it has no such place.
+	Bury(tag uint64, why string) (bool, error)
 	// Close puts what is unsettled back to its old place.
 	Close()
 }
+
+// ErrUnwelcome, wrapped by the error that a link or reader ended with, says
+// that somebody over there wants it gone: coming back soon would only begin the
+// quarrel anew.
+var ErrUnwelcome = errors.New("unwelcome")
 
 // Ack settles the message of a tag, or with Multiple all unsettled ones up to it.
 type Ack struct {

@@ -36,7 +36,7 @@ type Link interface {
 type Answer struct {
 	Number  uint64 // of the message on its link, from 1
 	Outcome Outcome
-	Reason  string // why it was not taken
+	Reason  string // why it was not taken; of a confirmed one, what is odd about it
 }
 
 // Outcome is the far side's word on a message.
@@ -46,6 +46,7 @@ const (
 	Confirmed Outcome = iota // the far side is responsible for it now
 	Refused                  // the far side did not take it
 	Returned                 // the far side had no queue for it
+	Busy                     // the far side has no room at present: not the message's fault
 )
 
-func (o Outcome) String() string { return [...]string{"confirmed", "refused", "returned"}[o] }
+func (o Outcome) String() string { return [...]string{"confirmed", "refused", "returned", "busy"}[o] }

@@ -32,7 +32,7 @@ type crossing struct {
 
 // cross lives through a link and says why it ended.
 func (s *Shovel) cross(ctx context.Context, link bridge.Link) error {
-	reader, err := s.o.Source.Open(s.o.Messages)
+	reader, err := s.o.Source.Open(ctx, s.o.Messages)
 	if err != nil {
 		link.Close()
 		return err
@@ -161,11 +161,37 @@ func (c *crossing) answered(a bridge.Answer) error {
 		}
 		c.progress()
 	}
+	if l.confirmed > 0 && c.flight.refusal() == nil {
+		c.poison.freed(c.Shovel) // it has gone, or another one took its place
+	}
 	if caughtUp := c.count(c.answers, &l); c.cause == nil && (caughtUp || c.drained()) {
 		c.become(Live, nil)
 	}
-	if r := c.flight.refusal(); r != nil {
-		c.leave(refusalError(r))
+	return c.refused()
+}
+
+// refused deals with the first message that was not taken, and with the next
+// ones for as long as they are put aside.
+func (c *crossing) refused() error {
+	for r := c.flight.refusal(); r != nil && c.cause == nil; r = c.flight.refusal() {
+		aside, err := c.putAside(r)
+		if err != nil {
+			return err
+		}
+		if !aside {
+			c.leave(refusalError(r))
+			return nil
+		}
+		l := c.flight.bury()
+		if len(l.acks) > 0 {
+			if err := c.reader.Settle(l.acks); err != nil {
+				return err
+			}
+		}
+		c.progress() // nothing is stuck
+		if caughtUp := c.count(nil, &l); caughtUp || c.drained() {
+			c.become(Live, nil)
+		}
 	}
 	return nil
 }
@@ -173,10 +199,7 @@ func (c *crossing) answered(a bridge.Answer) error {
 // progress notes that the far side confirmed something.
 func (c *crossing) progress() {
 	c.alive = time.Now()
-	if !c.settled {
-		c.settled = true
-		c.backoff.Reset()
-	}
+	c.settled = true
 	if n, _ := c.flight.load(); n == 0 {
 		c.watch.Stop()
 	}
@@ -231,7 +254,8 @@ func (c *crossing) end() {
 		}
 	}
 	c.reader.Close()
-	if c.flight.refusal() == nil && time.Since(c.began) >= livedEnough {
+	lived := c.flight.refusal() == nil && time.Since(c.began) >= livedEnough
+	if (c.settled || lived) && !errors.Is(c.cause, bridge.ErrUnwelcome) {
 		c.backoff.Reset()
 	}
 }

@@ -19,7 +19,11 @@
 //
 //   - A message is settled only on a confirm. A refusal, or the answer that the
 //     far side has no route for it, is none: the message and all after it go
-//     back, the state shows the reason, and the shovel tries again later.
+//     back, the state shows the reason, and the shovel tries again later. One
+//     that the far side has refused RefusalTries times in a row is put aside,
+//     so that it cannot hold up the others for ever (refusal.go): into the
+//     queue's dead letter exchange with the reason, or it stays where that
+//     would lose it. A far side without room has refused nothing.
 //   - Messages are sent in the order of the source. What is sent again after a
 //     lost link is sent from the oldest unconfirmed message on.
 //   - At most a window of messages is sent twice for each lost link, and each
@@ -36,5 +40,6 @@
 // has its own for its protocol.
 //
 // The package knows no protocol and no socket. One kind of source is here, the
-// [LocalQueue]; the targets are in bridge/remote.
+// [LocalQueue], and one kind of target, the [LocalExchange]; the others are in
+// bridge/remote. A remote source is settled when its messages are durable here.
 package shovel

@@ -36,6 +36,8 @@ type sent struct {
 	bytes   int
 	arrived time.Time
 	state   sentState
+	id, key string
+	answer  *bridge.Answer // of one that was refused
 }
 
 type sentState uint8
@@ -80,7 +82,7 @@ func (f *flight) tryLaunch(m *bridge.Message) bool {
 	if f.next == f.oldest {
 		note(f.launched)
 	}
-	*f.at(f.next) = sent{tag: m.Tag, bytes: size, arrived: m.Arrived}
+	*f.at(f.next) = sent{tag: m.Tag, bytes: size, arrived: m.Arrived, id: m.Props.MessageID, key: m.Key}
 	f.next++
 	f.bytes += size
 	return true
@@ -125,10 +127,10 @@ func (f *flight) answerLocked(a *bridge.Answer) error {
 		m.state = confirmed
 		return nil
 	}
-	m.state = refused
+	own := *a
+	m.state, m.answer = refused, &own
 	if f.refused == nil || a.Number < f.refused.Number {
-		first := *a
-		f.refused = &first
+		f.refused = &own
 	}
 	return nil
 }
@@ -184,6 +186,34 @@ func (f *flight) refusal() *bridge.Answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.refused
+}
+
+// suspect is what is remembered of the message that was not taken.
+func (f *flight) suspect() sent {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *f.at(f.refused.Number)
+}
+
+// bury takes the refused message out: it was settled in another way. What was
+// confirmed behind it counts now, up to the next refused one.
+func (f *flight) bury() landing {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at(f.refused.Number).state = settled
+	f.refused = nil
+	for n := f.oldest; n < f.next && f.refused == nil; n++ {
+		if m := f.at(n); m.state == refused {
+			f.refused = m.answer
+		}
+	}
+	l := f.settleInOrderLocked()
+	for n := f.oldest; n < f.next; n++ {
+		f.settleEarlyLocked(&l, n)
+	}
+	f.solo = false
+	note(f.room)
+	return l
 }
 
 // load is how much is unanswered or unsettled.

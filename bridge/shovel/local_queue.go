@@ -36,8 +36,19 @@ func (l *LocalQueue) Backlog() int {
 	return st.Ready + st.Unacked
 }
 
+// String is the queue's name, with its vhost where that is not the default.
+func (l *LocalQueue) String() string { return "queue " + within(l.Queue, l.VHost) }
+
+// within is a name with its vhost, unless that is the default one.
+func within(name, vhost string) string {
+	if vhost == broker.DefaultVHost {
+		return name
+	}
+	return name + " in vhost " + vhost
+}
+
 // Open consumes from the queue.
-func (l *LocalQueue) Open(prefetch int) (bridge.Reader, error) {
+func (l *LocalQueue) Open(_ context.Context, prefetch int) (bridge.Reader, error) {
 	r := &queueReader{queue: l, wake: make(chan struct{}, 1)}
 	who := broker.Identity{Client: l.Name, Protocol: "shovel"}
 	var err error
@@ -142,6 +153,15 @@ func (r *queueReader) Settle(acks []bridge.Ack) error {
 		return r.queue.failed("settle messages of", err)
 	}
 	return nil
+}
+
+// Bury sends a message to the queue's dead letter exchange.
+func (r *queueReader) Bury(tag uint64, why string) (bool, error) {
+	buried, err := r.session.Bury(tag, why)
+	if err != nil {
+		return false, r.queue.failed("bury a message of", err)
+	}
+	return buried, nil
 }
 
 // Close gives back what is unsettled.

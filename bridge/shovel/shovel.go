@@ -26,6 +26,14 @@ type Options struct {
 	StallAfter time.Duration
 	// Backoff is between attempts.
 	Backoff bridge.Backoff
+	// OnRefusal says what becomes of a message that the far side refuses or has
+	// no queue for RefusalTries times in a row, 10: with the pauses of the
+	// backoff some minutes.
+	OnRefusal    OnRefusal
+	RefusalTries int
+	// Trouble is told when a message holds the shovel up, and, with "", when it
+	// no longer does; nil is not to be told. It must not call the shovel.
+	Trouble func(text string)
 	// Log is told every change of state; nil is silent.
 	Log *slog.Logger
 	// Paused starts the shovel paused.
@@ -37,6 +45,7 @@ const (
 	bytesDefault      = 4 << 20
 	stallAfterDefault = 30 * time.Second
 	stallAfterMin     = 20 * time.Second
+	refusalTries      = 10
 	// livedEnough is how long a link must have lived to count as a good one
 	// when it confirmed nothing: the next attempt after it comes soon.
 	livedEnough = 10 * time.Second
@@ -60,6 +69,12 @@ func (o Options) orDefaults() Options {
 		o.StallAfter = stallAfterDefault
 	}
 	o.StallAfter = max(o.StallAfter, stallAfterMin)
+	if o.RefusalTries <= 0 {
+		o.RefusalTries = refusalTries
+	}
+	if o.Trouble == nil {
+		o.Trouble = func(string) {}
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -72,6 +87,7 @@ type Shovel struct {
 	o       Options
 	log     *slog.Logger
 	backoff bridge.Backoff // of Run alone
+	poison  poison         // of Run alone
 	wake    chan struct{}  // holds a note when paused or nudged changed
 
 	mu      sync.Mutex // protects the fields below
@@ -87,10 +103,10 @@ type Shovel struct {
 func New(o Options) *Shovel {
 	o = o.orDefaults()
 	s := &Shovel{
-		o: o, log: o.Log.With("shovel", o.Name, "target", o.Target.String()),
+		o: o, log: o.Log.With("shovel", o.Name, "source", o.Source.String(), "target", o.Target.String()),
 		backoff: o.Backoff, wake: make(chan struct{}, 1), paused: o.Paused,
 	}
-	s.status = Status{Name: o.Name, Target: o.Target.String(), State: Down, Since: time.Now()}
+	s.status = Status{Name: o.Name, Source: o.Source.String(), Target: o.Target.String(), State: Down, Since: time.Now()}
 	return s
 }
 
@@ -115,6 +131,7 @@ func (s *Shovel) Run(ctx context.Context) error {
 			return !s.isPaused() && !s.takeNudge() && time.Now().Before(again)
 		})
 	}
+	s.poison.freed(s)
 	s.become(Down, nil)
 	return nil
 }
@@ -227,8 +244,11 @@ func (s *Shovel) become(to State, cause error) {
 
 // refusalError is why a link was given up although it works.
 func refusalError(a *bridge.Answer) error {
-	if a.Outcome == bridge.Returned {
+	switch a.Outcome {
+	case bridge.Returned:
 		return fmt.Errorf("the far side has no queue for a message: %s", a.Reason)
+	case bridge.Busy:
+		return fmt.Errorf("the far side has no room at present: %s", a.Reason)
 	}
 	return fmt.Errorf("the far side refused a message: %s", a.Reason)
 }

@@ -24,6 +24,7 @@ func (s State) String() string {
 // Status is what an operator sees of a shovel. Counters count since New.
 type Status struct {
 	Name   string
+	Source string // without secrets
 	Target string // without secrets
 	State  State
 	Since  time.Time // of the state
@@ -38,6 +39,10 @@ type Status struct {
 	Confirmed uint64 // messages that the far side took
 	Refused   uint64 // answers that it did not take one
 	Returned  uint64 // answers that it had no queue for one
+	Busy      uint64 // answers that it had no room at present
+	Unmatched uint64 // of those it took, messages that nobody there waits for
+	Buried    uint64 // messages that it never took and that were dead-lettered
+	Dropped   uint64 // messages that it never took and that were dropped
 	Resent    uint64 // messages sent that may have been sent before
 	Bytes     uint64 // bodies confirmed
 	Links     uint64 // times a link came up; all but the first are reconnects
@@ -98,6 +103,12 @@ func (s *Shovel) count(answers []bridge.Answer, l *landing) (caughtUp bool) {
 			st.Refused++
 		case bridge.Returned:
 			st.Returned++
+		case bridge.Busy:
+			st.Busy++
+		case bridge.Confirmed:
+			if answers[i].Reason != "" {
+				st.Unmatched++
+			}
 		}
 	}
 	if l.confirmed == 0 {
