@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"leveret/amqp"
 	"leveret/spool"
@@ -47,6 +48,8 @@ type Options struct {
 	// Trouble is told what an operator must know and no caller can be told,
 	// with facts as key and value pairs. It may be called with a lock held.
 	Trouble func(msg string, facts ...any)
+	// Watcher is told of peers; may be nil.
+	Watcher Watcher
 }
 
 // Broker is the set of virtual hosts over one log.
@@ -56,6 +59,8 @@ type Broker struct {
 	now     func() amqp.Instant
 	alarm   func(at amqp.Instant)
 	trouble func(msg string, facts ...any)
+	watcher Watcher
+	notes   []Note // of the start, until somebody takes them
 	boots   boots
 	counts  counts
 	// transient is the memory that messages outside the spool take.
@@ -106,11 +111,25 @@ type Identity struct {
 	User     string
 	Access   Access // nil may do everything: the product's own connections
 	Client   string // MQTT client id, AMQP 1.0 container id; may be ""
-	Peer     string // address for operators
+	Assigned bool   // Client was made up by the door
+	Name     string // what an AMQP client calls its connection; may be ""
+	Peer     string // its address, for operators; "" is one of the product's own
+	Host     string // the address that it came in by
 	Protocol string // "AMQP 0-9-1", "MQTT 5", ...
+	About    []byte // what the client tells of itself, an encoded field table; may be nil
+	Terms    Terms
 	// End is told that the broker wants the connection ended, and why. It is
 	// called with locks held and must only leave a note; nil is not to be asked.
 	End func(why *amqp.Error)
+}
+
+// Terms are what a connection and its door have agreed on, for operators.
+type Terms struct {
+	TLS        bool
+	Mechanism  string        // of the login
+	Heartbeat  time.Duration // MQTT's keep alive; 0 is none
+	FrameMax   int           // 0 is what the protocol does not know
+	ChannelMax int
 }
 
 // ErrNoVHost: there is no virtual host of that name.
@@ -120,6 +139,14 @@ var ErrNoVHost = errors.New("no such vhost")
 // connections. wake is called, with a lock held,
 // when Take will have something.
 func (b *Broker) Connect(vhost string, who Identity, wake func()) (*Conn, error) {
+	c, err := b.connect(vhost, who, wake)
+	if err == nil && b.watcher != nil && c.who.Peer != "" {
+		b.watcher.Opened(c)
+	}
+	return c, err
+}
+
+func (b *Broker) connect(vhost string, who Identity, wake func()) (*Conn, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v := b.vhosts[vhost]
@@ -135,7 +162,7 @@ func (b *Broker) Connect(vhost string, who Identity, wake func()) (*Conn, error)
 	if who.Access, err = who.Enter(vhost); err != nil {
 		return nil, err
 	}
-	c := &Conn{v: v, who: who, wake: wake, exclusive: make(map[*queue]struct{})}
+	c := &Conn{v: v, who: who, wake: wake, opened: b.now(), exclusive: make(map[*queue]struct{})}
 	c.topics, _ = who.Access.(TopicAccess)
 	v.conns[c] = struct{}{}
 	b.users[who.User]++

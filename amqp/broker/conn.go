@@ -12,6 +12,7 @@ type Conn struct {
 	who    Identity
 	topics TopicAccess // of who's access; nil when all topics are allowed
 	wake   func()
+	opened amqp.Instant
 
 	// Guarded by the vhost's lock.
 	sessions    []*Session
@@ -21,6 +22,8 @@ type Conn struct {
 	starved     []*queue // would deliver when the outbox has room again
 	thirsty     []*lane  // this connection's writer is asked to read their cold messages
 	closed      bool
+	traffic     Traffic
+	listening   bool // the watcher is told of the next message
 }
 
 // Delivery is something for a peer: a message, or, when Msg is nil, the news
@@ -48,10 +51,13 @@ func (c *Conn) Identity() Identity { return c.who }
 func (c *Conn) VHost() string { return c.v.name }
 
 // Open starts a session.
-func (c *Conn) Open() *Session {
+func (c *Conn) Open() *Session { return c.OpenChannel(0) }
+
+// OpenChannel starts a session that operators see as the channel of a number.
+func (c *Conn) OpenChannel(number int) *Session {
 	c.v.mu.Lock()
 	defer c.v.mu.Unlock()
-	s := &Session{conn: c, consumers: make(map[string]*Consumer)}
+	s := &Session{conn: c, number: number, consumers: make(map[string]*Consumer)}
 	c.sessions = append(c.sessions, s)
 	return s
 }
@@ -62,17 +68,21 @@ func (c *Conn) Open() *Session {
 func (c *Conn) Close() spool.LSN {
 	lsn, first := c.close()
 	if first {
-		c.v.b.left(c.who.User)
+		c.v.b.left(c)
 	}
 	return lsn
 }
 
-// left: a connection of a user has ended.
-func (b *Broker) left(user string) {
+// left: a connection has ended.
+func (b *Broker) left(c *Conn) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	user := c.who.User
 	if b.users[user]--; b.users[user] == 0 {
 		delete(b.users, user)
+	}
+	b.mu.Unlock()
+	if b.watcher != nil && c.who.Peer != "" {
+		b.watcher.Closed(c)
 	}
 }
 
@@ -112,7 +122,7 @@ func (c *Conn) Take(dst []Delivery) []Delivery {
 	clear(dst)
 	out := c.outbox
 	c.outbox, c.outboxBytes = dst[:0], 0
-	v.leftUnsettledLocked(out)
+	v.sentLocked(c, out)
 	for _, q := range c.starved {
 		v.touchLocked(q)
 	}
@@ -124,12 +134,17 @@ func (c *Conn) Take(dst []Delivery) []Delivery {
 	return out
 }
 
-// leftUnsettledLocked takes from the spool what nobody will settle: consumers
-// without acknowledgements have had it when their writer has.
-func (v *VHost) leftUnsettledLocked(out []Delivery) {
+// sentLocked counts what goes to the peer, and takes from the spool what nobody
+// will settle: consumers without acknowledgements have had it when their writer
+// has.
+func (v *VHost) sentLocked(c *Conn, out []Delivery) {
 	for i := range out {
 		d := &out[i]
-		if d.Msg != nil && d.Consumer.NoAck {
+		if d.Msg == nil {
+			continue
+		}
+		c.traffic.sent(d.Msg)
+		if d.Consumer.NoAck {
 			v.goneLocked(d.Queue, entry{pos: d.Pos, msg: d.Msg, stored: d.stored})
 		}
 	}

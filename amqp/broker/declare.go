@@ -206,9 +206,7 @@ func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
 		c.exclusive[q] = struct{}{}
 	}
 	if q.durable() {
-		v.batch.Puts = append(v.batch.Puts, spool.Put{
-			Key: definitionKey(kindQueue, v.name, spec.Name), Value: encodeQueue(v.name, q.id, spec),
-		})
+		v.batch.Puts = append(v.batch.Puts, q.put())
 	}
 	return q, nil
 }

@@ -22,10 +22,11 @@ import (
 //	binding   str vhost, str source, u8 to an exchange, str destination, str key, table
 //	holding   str vhost, str exchange, uvarint id of the queue of held messages
 //	policy    str vhost, str name, u8 operator's, str pattern, str applies to, i64 priority, table
-//	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete), table
+//	queue     str vhost, str name, uvarint id, u8 flags (1 auto-delete, 2 paused), table
 //	mark      str vhost, str queue, u32 number
 //	vhost     str name, uvarint connections at most, uvarint queues at most (0: any)
 //	value     str vhost, a stored message (see stored.go)
+//	note      str kind, str name, the note (see notes.go)
 //	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
 const (
@@ -38,6 +39,7 @@ const (
 	kindMark     = "mark"
 	kindVHost    = "vhost"
 	kindValue    = "value"
+	kindNote     = "note"
 	kindNode     = "node"
 	kindIDs      = "ids"
 )
@@ -87,12 +89,16 @@ func encodeExchange(vhost string, spec ExchangeSpec) []byte {
 	return spec.Args.AppendTo(b)
 }
 
-func encodeQueue(vhost string, id spool.QueueID, spec QueueSpec) []byte {
-	b := appendText([]byte{definitionVersion}, vhost)
-	b = appendText(b, spec.Name)
-	b = binary.AppendUvarint(b, uint64(id))
-	b = append(b, flags(spec.AutoDelete))
-	return spec.Args.AppendTo(b)
+func (q *queue) encode() []byte {
+	b := appendText([]byte{definitionVersion}, q.v.name)
+	b = appendText(b, q.name)
+	b = binary.AppendUvarint(b, uint64(q.id))
+	b = append(b, flags(q.spec.AutoDelete, q.paused))
+	return q.spec.Args.AppendTo(b)
+}
+
+func (q *queue) put() spool.Put {
+	return spool.Put{Key: definitionKey(kindQueue, q.v.name, q.name), Value: q.encode()}
 }
 
 func encodeHolding(vhost, exchange string, id spool.QueueID) []byte {

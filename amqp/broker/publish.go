@@ -49,6 +49,7 @@ func (s *Session) Publish(now amqp.Instant, ps []Publish) (taken int, err error)
 	v.enterLocked()
 	v.finishLocked()
 	v.receiptsLocked(ps[:taken], lsn)
+	s.conn.receivedLocked(now, ps[:taken])
 	return taken, err
 }
 
@@ -266,5 +267,6 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 	v.batch.Moves = true // there was room, and settled state cannot be undone
 	lsn := v.finishLocked()
 	v.receiptsLocked(ps, lsn)
+	s.conn.receivedLocked(now, ps)
 	return lsn, nil
 }

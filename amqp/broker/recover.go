@@ -14,7 +14,7 @@ import (
 // the spool until somebody asks for them.
 func Open(o Options) (*Broker, error) {
 	b := &Broker{
-		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble, now: o.Now, alarm: o.Alarm,
+		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble, watcher: o.Watcher, now: o.Now, alarm: o.Alarm,
 		vhosts: make(map[string]*VHost), users: make(map[string]int),
 		boots: boots{records: make(map[amqp.Boot]BootRecord)},
 	}
@@ -95,6 +95,8 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.ownVHost(value)
 	case kindValue:
 		err = r.value(value)
+	case kindNote:
+		err = r.note(value)
 	case kindNode:
 		r.b.node = string(value)
 	case kindIDs:
@@ -153,7 +155,8 @@ func (r *recovery) queue(value []byte) error {
 	vhost := d.text()
 	spec := QueueSpec{Name: d.text(), Durable: true}
 	id := spool.QueueID(d.uvarint())
-	spec.AutoDelete = d.u8()&1 != 0
+	flags := d.u8()
+	spec.AutoDelete = flags&1 != 0
 	spec.Args = d.table()
 	if d.err != nil {
 		return d.err
@@ -168,6 +171,7 @@ func (r *recovery) queue(value []byte) error {
 		r.byID[l.id] = l
 		r.b.ids.seen(l.id)
 	}
+	q.paused = flags&2 != 0
 	q.lastUsed = r.b.now() // time without power does not count as unused
 	v.touchLocked(q)
 	return nil

@@ -68,8 +68,9 @@ func (r *retained) set(m *amqp.Message) {
 
 // Retained gives the values whose routing keys match a topic pattern, of all
 // exchanges, by key.
-func (c *Conn) Retained(pattern string) []*amqp.Message {
-	v := c.v
+func (c *Conn) Retained(pattern string) []*amqp.Message { return c.v.retainedBy(pattern) }
+
+func (v *VHost) retainedBy(pattern string) []*amqp.Message {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var one topicRoutes

@@ -8,7 +8,8 @@ import (
 // Session is what one 0-9-1 channel, MQTT session or shovel holds: consumers
 // and unsettled deliveries. Delivery tags count from 1 in each session.
 type Session struct {
-	conn *Conn
+	conn   *Conn
+	number int // for operators; 0 is no channel
 
 	// Guarded by the vhost's lock.
 	consumers    map[string]*Consumer
@@ -183,6 +184,7 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 	} else {
 		s.hold(unacked{tag: s.lastTag, lane: l, entry: e})
 	}
+	s.conn.traffic.sent(d.Msg)
 	v.finishLocked()
 	return d, q.count, true, nil
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"leveret/amqp"
 )
 
 // counts are figures since the start.
@@ -55,6 +57,8 @@ type VHostStatus struct {
 // QueueStatus is what an operator sees of a queue.
 type QueueStatus struct {
 	VHost, Name string
+	Args        amqp.Table // of its declaration
+	Owner       *Conn      // of an exclusive queue
 	Durable     bool
 	Exclusive   bool
 	Paused      bool
@@ -121,7 +125,7 @@ func (v *VHost) addTo(st *Status) {
 
 func (q *queue) status() QueueStatus {
 	st := QueueStatus{
-		VHost: q.v.name, Name: q.name,
+		VHost: q.v.name, Name: q.name, Args: q.spec.Args, Owner: q.owner,
 		Durable: q.spec.Durable, Paused: q.paused, SpoolPriority: q.args.spoolPriority, Exclusive: q.spec.Exclusive, AutoDelete: q.spec.AutoDelete,
 		Ready: q.count, Unacked: q.unacked, Resting: len(q.resting), Bytes: q.bytes,
 		Consumers: len(q.consumers), In: q.in, Out: q.out,

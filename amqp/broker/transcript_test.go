@@ -247,7 +247,8 @@ func (s *stage) act(verb string, args []string) []string {
 		p.Definition = append(p.Definition, table(on, "x-foo")...)
 		return receipt(s.b.SetPolicy(DefaultVHost, p))
 	case "pause", "resume": // queue
-		return said(s.b.PauseQueue(DefaultVHost, at(0), verb == "pause"))
+		_, err := s.b.PauseQueue(DefaultVHost, at(0), verb == "pause")
+		return said(err)
 	case "drop-policy":
 		return receipt(s.b.DeletePolicy(DefaultVHost, at(0), has(words, "operator")))
 	case "cancel":

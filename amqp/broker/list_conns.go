@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"cmp"
+	"slices"
+
+	"leveret/amqp"
+)
+
+// ConnStatus is what an operator sees of a peer.
+type ConnStatus struct {
+	*Conn
+	Identity
+	Traffic
+	Channels int // sessions
+}
+
+// Peers gives the connections that come from outside, by vhost and age.
+func (b *Broker) Peers() (list []ConnStatus) {
+	b.eachVHost(func(v *VHost) {
+		for c := range v.conns {
+			if c.who.Peer != "" {
+				list = append(list, ConnStatus{Conn: c, Identity: c.who, Traffic: c.traffic, Channels: len(c.sessions)})
+			}
+		}
+	})
+	slices.SortFunc(list, func(a, b ConnStatus) int {
+		return cmp.Or(cmp.Compare(a.VHost(), b.VHost()), cmp.Compare(a.opened, b.opened), cmp.Compare(a.Peer, b.Peer))
+	})
+	return list
+}
+
+// End asks the connection's shell to end it, and tells the peer why as far as
+// its protocol can say it.
+func (c *Conn) End(why *amqp.Error) { c.end(why) }
+
+// SessionStatus is what an operator sees of a 0-9-1 channel.
+type SessionStatus struct {
+	Conn      *Conn
+	Number    int
+	Consumers int
+	Unacked   int
+	Prefetch  int // for all its consumers together; 0 is none
+}
+
+// Channels gives the numbered sessions of all peers, by connection and number.
+func (b *Broker) Channels() (list []SessionStatus) {
+	b.eachVHost(func(v *VHost) {
+		for c := range v.conns {
+			for _, s := range c.sessions {
+				if s.number > 0 {
+					list = append(list, SessionStatus{c, s.number, len(s.consumers), s.unsettled(), s.prefetch})
+				}
+			}
+		}
+	})
+	slices.SortFunc(list, func(a, b SessionStatus) int {
+		return cmp.Or(byPeer(a.Conn, b.Conn), cmp.Compare(a.Number, b.Number))
+	})
+	return list
+}
+
+// unsettled counts the deliveries that are.
+func (s *Session) unsettled() (n int) {
+	for i := range s.unacked.len() {
+		if s.unacked.at(i).lane != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// ConsumerStatus is what an operator sees of a consumer.
+type ConsumerStatus struct {
+	ConsumerSpec
+	Conn    *Conn
+	Queue   string
+	Channel int  // 0 is none
+	Active  bool // it may be given messages
+	Unacked int
+}
+
+// Consumers gives the consumers of all peers and of the product itself, by
+// queue and then as the queue has them.
+func (b *Broker) Consumers() (list []ConsumerStatus) {
+	b.eachVHost(func(v *VHost) {
+		for _, q := range v.queues {
+			if q.isReply() {
+				continue
+			}
+			for _, c := range q.consumers {
+				list = append(list, ConsumerStatus{
+					ConsumerSpec: c.ConsumerSpec, Conn: c.session.conn, Queue: q.name, Channel: c.session.number,
+					Active: !q.args.singleActive || q.active == c, Unacked: c.unacked,
+				})
+			}
+		}
+	})
+	slices.SortStableFunc(list, func(a, b ConsumerStatus) int {
+		return cmp.Or(cmp.Compare(a.Conn.VHost(), b.Conn.VHost()), cmp.Compare(a.Queue, b.Queue))
+	})
+	return list
+}
+
+func byPeer(a, b *Conn) int {
+	return cmp.Or(cmp.Compare(a.VHost(), b.VHost()), cmp.Compare(a.opened, b.opened), cmp.Compare(a.who.Peer, b.who.Peer))
+}
+
+// eachVHost looks into all vhosts, one at a time, with its lock held.
+func (b *Broker) eachVHost(look func(*VHost)) {
+	b.mu.Lock()
+	vhosts := make([]*VHost, 0, len(b.vhosts))
+	for _, v := range b.vhosts {
+		vhosts = append(vhosts, v)
+	}
+	b.mu.Unlock()
+	for _, v := range vhosts {
+		v.mu.Lock()
+		look(v)
+		v.mu.Unlock()
+	}
+}
