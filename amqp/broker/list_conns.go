@@ -9,7 +9,7 @@ import (
 
 // ConnStatus is what an operator sees of a peer.
 type ConnStatus struct {
-	*Conn
+	Conn *Conn
 	Identity
 	Traffic
 	Channels int // sessions
@@ -25,7 +25,7 @@ func (b *Broker) Peers() (list []ConnStatus) {
 		}
 	})
 	slices.SortFunc(list, func(a, b ConnStatus) int {
-		return cmp.Or(cmp.Compare(a.VHost(), b.VHost()), cmp.Compare(a.opened, b.opened), cmp.Compare(a.Peer, b.Peer))
+		return byPeer(a.Conn, b.Conn)
 	})
 	return list
 }

@@ -44,7 +44,7 @@ func (c *conn) unopened(id uint16, m wire091.MethodID) error {
 		return c.refuse(0, m, amqp.Errorf(amqp.NotAllowed,
 			"number of channels opened (%d) has reached the negotiated channel_max (%d)", n, c.channelMax))
 	}
-	ch := &channel{id: id, session: c.core.Open()}
+	ch := &channel{id: id, session: c.core.OpenChannel(int(id))}
 	c.channels[id] = ch
 	c.last = nil
 	c.s.counts.channelsNow.Add(1)

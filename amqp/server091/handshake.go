@@ -2,6 +2,7 @@ package server091
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -123,7 +124,10 @@ func (c *conn) login(ctx context.Context, m *wire091.ConnectionStartOk) (at wire
 		return m.ID(), err
 	}
 	if err == nil {
-		c.who = broker.Identity{User: name, Access: access, Peer: c.nc.RemoteAddr().String(), Protocol: "AMQP 0-9-1"}
+		c.who = broker.Identity{
+			User: name, Access: access, Name: c.client.name, About: c.client.about,
+			Peer: c.nc.RemoteAddr().String(), Host: c.nc.LocalAddr().String(), Protocol: "AMQP 0-9-1",
+		}
 		return 0, nil
 	}
 	c.log.Warn("login refused", "user", user, "err", err)
@@ -181,6 +185,10 @@ func errTune(what string, got uint32, detail, how, bound string, allowed int) er
 func (c *conn) enter(vhost string) error {
 	out := newWriter(c)
 	c.out, c.who.End = out, c.forced
+	_, secure := c.nc.(*tls.Conn)
+	c.who.Terms = broker.Terms{
+		TLS: secure, Mechanism: c.mechanism, Heartbeat: c.heartbeat, FrameMax: c.frameMax, ChannelMax: c.channelMax,
+	}
 	core, err := c.s.o.Broker.Connect(vhost, c.who, out.deliverable)
 	if err != nil {
 		c.out = nil
@@ -217,6 +225,8 @@ func (c *conn) refuseHandshake(at wire091.MethodID, e *amqp.Error) {
 // client is what a client has told of itself.
 type client struct {
 	product string // with its version; for logs
+	name    string // connection_name
+	about   []byte // see aboutKeys
 	// Capabilities.
 	authenticationFailureClose bool
 	consumerCancelNotify       bool
@@ -245,8 +255,20 @@ func clientOf(properties amqp.Table) client {
 	if version := text("version"); version != "" {
 		c.product += " " + version
 	}
+	c.name = text("connection_name")
+	var about amqp.Table
+	for _, key := range aboutKeys {
+		if v := text(key); v != "" {
+			about = append(about, amqp.Field{Key: key, Value: v})
+		}
+	}
+	c.about = about.AppendTo(nil)
 	return c
 }
 
+// aboutKeys are the texts of a client's own description that operators see,
+// each cut at clientTextMax.
+var aboutKeys = [...]string{"product", "version", "platform", "information", "connection_name"}
+
 // clientTextMax bounds what of a client's own description is kept and logged.
-const clientTextMax = 64
+const clientTextMax = 100

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"leveret/amqp"
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
@@ -138,6 +139,11 @@ func (c *conn) end(e ending) {
 	_ = c.socket.SetReadDeadline(now)
 	_ = c.socket.SetWriteDeadline(now.Add(farewellTimeout))
 	c.poke()
+}
+
+// forced ends the connection for the core, which may call it with its lock held.
+func (c *conn) forced(why *amqp.Error) {
+	c.end(ending{reason: mqttwire.AdministrativeAction, text: why.Text})
 }
 
 func (c *conn) why() ending {

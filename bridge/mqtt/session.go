@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -123,9 +124,14 @@ func (c *conn) join() error {
 	who := broker.Identity{
 		User:     c.user,
 		Client:   c.client,
+		Assigned: c.assigned,
 		Peer:     c.socket.RemoteAddr().String(),
+		Host:     c.socket.LocalAddr().String(),
 		Protocol: "MQTT " + c.version.String(),
+		Terms:    broker.Terms{Heartbeat: c.keepAlive},
+		End:      c.forced,
 	}
+	_, who.Terms.TLS = c.socket.(*tls.Conn)
 	if err := c.enter(who); err != nil {
 		return err
 	}
