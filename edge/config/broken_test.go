@@ -48,12 +48,12 @@ var broken = []struct {
 	{"unknown key", "data_dri = \"x\"", []string{"1:1: data_dri: no such key; did you mean data_dir?"}},
 	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
 	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
-		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
+		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version",
-		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
+		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
 	}},
-	{"unknown key with odd letters", "\"a\\u001b[31m\" = 1", []string{`1:1: "a\x1b[31m": no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel`}},
+	{"unknown key with odd letters", "\"a\\u001b[31m\" = 1", []string{`1:1: "a\x1b[31m": no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel`}},
 	{"plural list", "[[users]]\nname = 'a'", []string{"1:3: users: no such key; did you mean user?"}},
 	{"twice", "[log]\nlevel = 'info'\nlevel = 'warn'", []string{"3:1: level: is there twice; the first is in line 2"}},
 	{"table twice", "[log]\n[amqp]\n[log]\nlevel = 'info'", []string{"3:2: log: is there twice; the first is in line 1"}},
@@ -86,6 +86,18 @@ var broken = []struct {
 	{"duration", "spool.commit_window = 'soon'", []string{`1:23: spool.commit_window: not a duration; write a number with a unit, like "20ms", "1.5s" or "2m"`}},
 	{"duration without a unit", "spool.commit_window = 20", []string{`1:23: spool.commit_window: must be text like "20ms", found a whole number`}},
 	{"duration too long", "spool.commit_window = '1m'", []string{"1:23: spool.commit_window: must be from 0s to 5s"}},
+
+	{"a short silence", "devices.silent_after = '10ms'", []string{"1:24: devices.silent_after: must be 0s or from 1s to 8760h"}},
+	{"a long silence", "devices.silent_after = '9000h'", []string{"1:24: devices.silent_after: must be from 0s to 8760h"}},
+	{"devices without end", "devices.max = -1", []string{"1:15: devices.max: must be from 0 to 1000000"}},
+	{"rule without anything", "[[devices.rule]]", []string{
+		`1:11: devices.rule.client: is missing; write client = "meter-*"`,
+		`1:11: devices.rule.silent_after: is missing; write silent_after = "1h"`,
+	}},
+	{"rule twice", "[[devices.rule]]\nclient = 'a'\nsilent_after = '1h'\n[[devices.rule]]\nclient = 'a'\nsilent_after = '2h'", []string{
+		`4:11: devices.rule: "a" has one there already; the first is in line 1`,
+	}},
+	{"rule with a name", "[[devices.rule]]\nname = 'a'\nclient = 'a'\nsilent_after = '0s'", []string{"2:1: devices.rule.name: no such key; known here are client, silent_after"}},
 
 	// addresses
 	{"no port", "amqp.listen = 'localhost'", []string{`1:15: amqp.listen: not an address; write host:port, for example "127.0.0.1:5672" or "[::1]:5672"`}},

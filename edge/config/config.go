@@ -47,6 +47,8 @@ type Config struct {
 	Admin Admin // [admin]
 	Spool Spool // [spool]
 
+	Devices Devices // [devices]
+
 	// Users are the accounts. Without any there is one: guest, password guest,
 	// with all rights and the tag administrator, from this machine only. As
 	// soon as the file has a [[user]], guest is gone. [live]

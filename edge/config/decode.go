@@ -65,6 +65,10 @@ func (d *decoder) config(root *node) *Config {
 	c.Spool.CommitWindow = c.Profile.commitWindow()
 	c.Spool.CommitsPerSecond = c.Profile.commitsPerSecond()
 	s.section("spool", func(s *section) { d.spool(s, &c.Spool) })
+	s.section("devices", func(s *section) { d.devices(s, &c.Devices) })
+	if c.Devices.Max == 0 {
+		c.Devices.Max = c.Profile.devices()
+	}
 	d.topology(s, c)
 	s.done()
 	if len(c.Users) == 0 {

@@ -55,6 +55,9 @@ var settings = [...]setting{
 	{"spool.commit_window", true, func(c *Config) any { return c.Spool.CommitWindow }},
 	{"spool.commits_per_second", true, func(c *Config) any { return c.Spool.CommitsPerSecond }},
 	{"spool.card_endurance", false, func(c *Config) any { return c.Spool.CardEndurance }},
+	{"devices.max", false, func(c *Config) any { return c.Devices.Max }},
+	{"devices.silent_after", false, func(c *Config) any { return c.Devices.SilentAfter }},
+	{"devices.rule", false, func(c *Config) any { return c.Devices.Rules }}, // their order counts
 }
 
 // Diff lists what differs from old to new: the settings in the order of the

@@ -17,7 +17,10 @@ func TestDiffTellsEachKey(t *testing.T) {
 		want []Change
 	}{
 		{"data_dir=/x", []Change{{"data_dir", "leveret-data", "/x", true}}},
-		{"profile=server", []Change{{"profile", "tiny", "server", true}, {"spool.commit_window", "100ms", "0s", true}, {"spool.commits_per_second", "10", "0", true}}},
+		{"profile=server", []Change{
+			{"profile", "tiny", "server", true}, {"spool.commit_window", "100ms", "0s", true}, {"spool.commits_per_second", "10", "0", true},
+			{"devices.max", "1000", "50000", false},
+		}},
 		{"log.level=warn", []Change{{"log.level", "INFO", "WARN", false}}},
 		{"amqp.listen=[]", []Change{{"amqp.listen", "[127.0.0.1:5672]", "[]", true}}},
 		{"amqp.external_login=distinguished_name", []Change{{"amqp.external_login", "common_name", "distinguished_name", false}}},
@@ -28,6 +31,9 @@ func TestDiffTellsEachKey(t *testing.T) {
 		{"mqtt.anonymous=never", []Change{{"mqtt.anonymous", "loopback", "never", false}}},
 		{"admin.listen=:1", []Change{{"admin.listen", "[127.0.0.1:15672]", "[:1]", true}}},
 		{"spool.max_bytes=1GiB", []Change{{"spool.max_bytes", "0B", "1GiB", true}}},
+		{"devices={silent_after='1h',rule=[{client='a',silent_after='2h'}]}", []Change{
+			{"devices.silent_after", "0s", "1h0m0s", false}, {"devices.rule", "[]", "[{a 2h0m0s}]", false},
+		}},
 		{"spool.commit_window=1s", []Change{{"spool.commit_window", "100ms", "1s", true}}},
 	} {
 		if diff := cmp.Diff(c.want, Diff(mustParse(t, base), mustParse(t, base, c.set))); diff != "" {

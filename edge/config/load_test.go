@@ -39,6 +39,7 @@ func TestDefaults(t *testing.T) {
 		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback"},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
 		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond()},
+		Devices: Devices{Max: profile.devices()},
 		Users: []User{{
 			Name: "guest", Hash: users.HashPassword("guest"), Tags: []string{"administrator"},
 			Configure: ".*", Write: ".*", Read: ".*", LoopbackOnly: true,
@@ -78,6 +79,15 @@ max_bytes = "1.5GiB"
 commit_window = "7ms"
 commits_per_second = 25
 card_endurance = 80
+[devices]
+max = 12
+silent_after = "15m"
+[[devices.rule]]
+client = "meter-*"
+silent_after = "1h"
+[[devices.rule]]
+client = "display"
+silent_after = "0s"
 [[user]]
 name = "anna"
 password = """
@@ -168,8 +178,9 @@ target.key = "far"
 			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
 			KeepQoS0: true, Anonymous: AnonymousNever,
 		},
-		Admin: Admin{Listen: []string{":15672"}},
-		Spool: Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
+		Admin:   Admin{Listen: []string{":15672"}},
+		Spool:   Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
+		Devices: Devices{Max: 12, SilentAfter: 15 * time.Minute, Rules: []DeviceRule{{"meter-*", time.Hour}, {"display", 0}}},
 		Users: []User{{
 			Name: "anna", Hash: users.HashPassword("long\ner"), Tags: []string{"monitoring"},
 			Configure: ".*", Write: "", Read: `^a\.b$`, ConnectionsMax: 3, ChannelsMax: 4,
@@ -255,6 +266,7 @@ func TestShippedFile(t *testing.T) {
 		"password_hash", "tags", "configure", "write", "read", "loopback_only", "type", "durable", "auto_delete",
 		"internal", "arguments", "vhost", "user", "connections_max", "channels_max", "queues_max", "destination_type", "pattern",
 		"apply_to", "priority", "operator", "definition", "external_login", "anonymous_user", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
+		"max", "silent_after", "client",
 	} {
 		if !regexp.MustCompile(`(?m)^` + key + ` = `).Match(all) {
 			t.Errorf("the shipped file does not show %s", key)
