@@ -30,6 +30,7 @@ var never = []struct {
 	{"./bridge/shovel", []string{"leveret/edge/...", "leveret/spool/disk", "github.com/rabbitmq/..."}, "the engine knows no remote protocol"},
 	{"./bridge/remote/amqp091", []string{"leveret/edge/...", "leveret/amqp/broker", "leveret/spool/disk"}, "a remote protocol knows only messages"},
 	{"./spool/disk", []string{"leveret/amqp/...", "leveret/bridge/...", "leveret/edge/..."}, "the log knows no messages"},
+	{"./edge/devices", []string{"leveret/edge/config", "leveret/edge/admin", "leveret/spool/disk", "leveret/bridge/...", "leveret/amqp/server091"}, "devices are known from the core alone"},
 	{"./edge/config", []string{"leveret/edge/admin", "leveret/spool/disk", "leveret/bridge/..."}, "the configuration is read before anything is built"},
 }
 

@@ -9,6 +9,7 @@
 //	mqtt        accepts MQTT connections; two goroutines for each
 //	shovels     keeps the configured shovels running; two goroutines for each
 //	ticker      tells the core when the time has come for something
+//	devices     tells the registry of devices the same
 //	admin       HTTP: health, metrics, status
 //	clock       watches whether the wall clock turns out to have been wrong
 //	watchdog    answers systemd while the log still commits
@@ -71,6 +72,7 @@ type App struct {
 	doors   doors
 	guests  guests
 	shovels *shovels
+	devices devicesPart
 
 	reloadMu   sync.Mutex   // one reload at a time
 	undeclared []undeclared // of the configuration in force; protected by reloadMu once it runs
@@ -146,12 +148,17 @@ func (a *App) openSpool() error {
 
 func (a *App) openBroker(size sizes) error {
 	var err error
+	a.devices = newDevices(a)
 	a.broker, err = broker.Open(broker.Options{
 		Log: a.store, Limits: size.core,
 		Boot: broker.BootRecord{Base: a.clock.Base, Synchronised: a.clock.Synchronised},
 		Now:  a.clock.Now, Alarm: a.ticker.ask, Trouble: a.trouble,
+		Watcher: a.devices.Registry,
 	})
 	if err != nil {
+		return err
+	}
+	if err := a.devices.Attach(a.broker); err != nil {
 		return err
 	}
 	return a.declare(a.cfg.Load())
@@ -222,6 +229,7 @@ func (a *App) run(ctx context.Context, o Options) error {
 	if !within(outer, drainTimeout) {
 		a.log.Warn("some connections did not end in time", "waited", drainTimeout.String())
 	}
+	a.devices.Save()
 	endSpool()
 	err := a.closeSpool(spoolDone)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {

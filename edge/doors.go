@@ -187,6 +187,7 @@ func (a *App) parts(o Options) []part {
 		{"admin door", a.doors.admin.Run},
 		{"shovels", a.shovels.run},
 		{"ticker", func(ctx context.Context) error { return a.ticker.run(ctx, a.clock.Now, a.broker.Tick) }},
+		{"devices", a.devices.run},
 		{"clock", func(ctx context.Context) error { return a.clock.Run(ctx, a.broker.CorrectClock) }},
 		{"watchdog", a.watchdog},
 		{"configuration watch", a.watchConfig(o)},

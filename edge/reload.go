@@ -78,6 +78,7 @@ func (a *App) apply(old, fresh *config.Config) error {
 	}
 	a.cfg.Store(fresh)
 	a.shovels.want(wanted)
+	a.devices.Configure(deviceRules(fresh.Devices))
 	if n := a.guests.end(changed(old.Accounts(), fresh.Accounts())); n > 0 {
 		a.log.Info("connections of changed users are ended", "connections", n)
 	}

@@ -23,6 +23,7 @@ func (a *App) status() admin.Status {
 			Connections: core.Connections, Consumers: core.Consumers,
 			Published: core.Published, Unrouted: core.Unrouted, TransientBytes: core.TransientBytes,
 		},
+		Devices: a.devices.status(),
 		Queues:  []admin.Queue{},
 		Shovels: a.shovels.status(),
 		Spool:   a.spoolStatus(),
@@ -101,6 +102,7 @@ func (a *App) metrics(out io.Writer) {
 	a.coreMetrics(w)
 	a.doorMetrics(w)
 	a.shovels.metrics(w)
+	a.devices.metrics(w)
 	a.spoolMetrics(w)
 	w.Process()
 }

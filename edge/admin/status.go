@@ -18,6 +18,7 @@ type Status struct {
 	Troubles  []health.Trouble `json:"troubles"`
 	Listeners []Listener       `json:"listeners"`
 	Broker    Broker           `json:"broker"`
+	Devices   Devices          `json:"devices"`
 	VHosts    []VHost          `json:"vhosts"` // by name
 	Queues    []Queue          `json:"queues"` // by vhost and name
 	Shovels   []Shovel         `json:"shovels"`
@@ -38,6 +39,15 @@ type Broker struct {
 	Published      uint64 `json:"published"`
 	Unrouted       uint64 `json:"unrouted"`
 	TransientBytes int64  `json:"transient_bytes"`
+}
+
+// Devices are how many clients are remembered; counters count since the start.
+type Devices struct {
+	Known     int    `json:"known"`
+	Connected int    `json:"connected"`
+	Silent    int    `json:"silent"`
+	Max       int    `json:"max"`
+	Forgotten uint64 `json:"forgotten"` // gave way to others
 }
 
 // VHost is one vhost; a bound of 0 is none of its own.
