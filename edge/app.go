@@ -229,7 +229,7 @@ func (a *App) run(ctx context.Context, o Options) error {
 	if !within(outer, drainTimeout) {
 		a.log.Warn("some connections did not end in time", "waited", drainTimeout.String())
 	}
-	a.devices.Save()
+	_, _ = a.devices.Save() // a log that has failed tells by itself
 	endSpool()
 	err := a.closeSpool(spoolDone)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {

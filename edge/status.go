@@ -77,6 +77,14 @@ func (a *App) troubles() []health.Trouble {
 	return append(list, a.cardTrouble()...)
 }
 
+// alarms are the resources that are short.
+func (a *App) alarms() []string {
+	if _, _, err := a.store.Durable(); err != nil || a.store.Full() {
+		return []string{"disk"}
+	}
+	return nil
+}
+
 // cardEndurance is how many bytes the card stands; 0: unknown.
 func (a *App) cardEndurance() int64 { return int64(a.cfg.Load().Spool.CardEndurance) * 1e12 }
 

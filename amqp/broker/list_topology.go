@@ -8,6 +8,11 @@ import (
 	"leveret/amqp"
 )
 
+// ExchangeTypes are the types that an exchange may be declared with.
+var ExchangeTypes = [...]string{
+	"direct", "fanout", typeTopic, typeHeaders, typeHash, typeRandom, typeLocalRandom, typeDedup, typeDelayed,
+}
+
 // ExchangeStatus is what an operator sees of an exchange.
 type ExchangeStatus struct {
 	ExchangeSpec

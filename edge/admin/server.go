@@ -1,17 +1,23 @@
-// Package admin is the door for operators: health, metrics and status over
-// HTTP.
+// Package admin is the door for operators: health, metrics, status and the
+// management API over HTTP.
 //
-// It changes nothing yet, it only shows. From the machine itself it answers
-// without a login (a browser that was led astray by a foreign name is refused,
-// see local); anybody else logs in as a user with a tag that allows looking.
-// /healthz says no more than whether all is well, to everybody.
+// The API is that part of RabbitMQ's, in paths, names and codes, which is about
+// what goes on at present (connections, queues, bindings, ...), with what
+// leveret has beside it: its status, retained values, devices, and queues that
+// pause. See routes for all of it.
 //
-// Its goroutines are those of one http.Server for each listener.
+// From the machine itself it may be looked at without a login (a browser that
+// was led astray by a foreign name is refused, see local); anybody else, and
+// whoever changes something, logs in as a user with a tag that allows it; see
+// access.go. /healthz says no more than whether all is well, to everybody.
+//
+// Nothing is answered with success before it is durable. Passwords are neither
+// shown nor logged. Its goroutines are those of one http.Server for each
+// listener.
 package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +30,10 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"leveret/amqp/broker"
+	"leveret/edge/devices"
 	"leveret/edge/health"
+	"leveret/edge/users"
 )
 
 // Options is what the door is made of.
@@ -33,9 +42,16 @@ type Options struct {
 	Status    func() Status
 	Metrics   func(io.Writer)
 	Troubles  func() []health.Trouble
-	// Login checks a user that wants to look; nil refuses.
-	Login func(user, password string, remote netip.Addr) error
-	Log   *slog.Logger
+	// Alarms are the resources that are short, so that publishers wait.
+	Alarms func() []string
+	// Login checks a password; nil refuses everybody. remote is the zero
+	// address where a loopback connection is not to be trusted, see local.
+	Login   func(user, password string, remote netip.Addr) (*users.User, error)
+	Broker  *broker.Broker
+	Devices *devices.Registry
+	// Node is what answers call this gateway.
+	Node string
+	Log  *slog.Logger
 }
 
 const (
@@ -50,11 +66,12 @@ const (
 
 // Server is the door.
 type Server struct {
-	o Options
+	o         Options
+	crossSite *http.CrossOriginProtection
 }
 
 // New makes the door; Run serves.
-func New(o Options) *Server { return &Server{o: o} }
+func New(o Options) *Server { return &Server{o: o, crossSite: http.NewCrossOriginProtection()} }
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
@@ -94,9 +111,18 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.Handle("GET /metrics", s.lookers(s.metrics))
-	mux.Handle("GET /api/status", s.lookers(s.status))
-	return mux
+	// The paths of the API are taken apart by router: a name may be "/", which
+	// the mux cannot match.
+	api := newRouter(s.routes())
+	serve := func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, api.find(r)) }
+	mux.HandleFunc("/metrics", serve)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isAPI(r) {
+			serve(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // healthz answers 200 when nothing is wrong, else 503. What is wrong is in the
@@ -111,57 +137,10 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	s.o.Metrics(w)
+func (s *Server) metrics(q *request) (any, error) {
+	q.w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	s.o.Metrics(q.w)
+	return written, nil
 }
 
-func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	if err := json.NewEncoder(w).Encode(s.o.Status()); err != nil {
-		s.o.Log.Debug("status was not sent", "err", err)
-	}
-}
-
-// lookers lets those through who may look.
-func (s *Server) lookers(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if local(r) {
-			next(w, r)
-			return
-		}
-		user, password, given := r.BasicAuth()
-		remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-		if given && s.o.Login != nil && s.o.Login(user, password, remote.Addr().Unmap()) == nil {
-			next(w, r)
-			return
-		}
-		if given {
-			select { // guessing is slow; connectionsMax bounds who waits here
-			case <-time.After(failedLoginPause):
-			case <-r.Context().Done():
-			}
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="leveret"`)
-		http.Error(w, "login required", http.StatusUnauthorized)
-	})
-}
-
-// local reports whether a request comes from this machine and means it: a page
-// from elsewhere whose name was made to point here names itself as the host.
-func local(r *http.Request) bool {
-	remote, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !remote.Addr().Unmap().IsLoopback() {
-		return false
-	}
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
+func (s *Server) status(*request) (any, error) { return s.o.Status(), nil }

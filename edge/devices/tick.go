@@ -60,15 +60,15 @@ func earlier(a, b amqp.Instant) amqp.Instant {
 }
 
 // Save writes everything that has changed: the last thing before the spool is
-// closed.
-func (r *Registry) Save() {
+// closed. The LSN says when it is on the disk.
+func (r *Registry) Save() (spool.LSN, error) {
 	r.mu.Lock()
 	notes := r.notesLocked()
 	r.mu.Unlock()
-	r.keep(notes)
+	return r.core.KeepNotes(notes)
 }
 
-// keep writes notes. Definitions are never refused for want of room; a log that
+// keep writes notes in passing. Definitions are never refused for want of room; a log that
 // has failed tells everybody by itself.
 func (r *Registry) keep(notes []broker.Note) {
 	if len(notes) == 0 {

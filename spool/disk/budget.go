@@ -76,6 +76,13 @@ func (s *Store) gate() {
 	}
 }
 
+// Full reports whether publishers of ordinary messages wait for space.
+func (s *Store) Full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.level.floor > 0
+}
+
 // warnLocked says what to tell the operator when it gets tight, and when that
 // is over.
 func (s *Store) warnLocked() (text string, changed bool) {
