@@ -2,7 +2,7 @@ package broker
 
 import (
 	"cmp"
-	"slices"
+	"sort"
 	"strings"
 
 	"leveret/amqp"
@@ -215,8 +215,9 @@ func (c *Conn) Bindings(queueName string) ([]Binding, error) {
 	for b := range q.bindings {
 		bs = append(bs, Binding{Source: b.source.Name, Key: b.key, Args: b.args})
 	}
-	slices.SortFunc(bs, func(a, b Binding) int {
-		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key))
+	sort.Slice(bs, func(i, j int) bool {
+		a, b := &bs[i], &bs[j]
+		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Key, b.Key)) < 0
 	})
 	return bs, nil
 }

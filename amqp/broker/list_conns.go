@@ -16,17 +16,15 @@ type ConnStatus struct {
 }
 
 // Peers gives the connections that come from outside, by vhost and age.
-func (b *Broker) Peers() (list []ConnStatus) {
+func (b *Broker) Peers() (list []*ConnStatus) {
 	b.eachVHost(func(v *VHost) {
 		for c := range v.conns {
 			if c.who.Peer != "" {
-				list = append(list, ConnStatus{Conn: c, Identity: c.who, Traffic: c.traffic, Channels: len(c.sessions)})
+				list = append(list, &ConnStatus{Conn: c, Identity: c.who, Traffic: c.traffic, Channels: len(c.sessions)})
 			}
 		}
 	})
-	slices.SortFunc(list, func(a, b ConnStatus) int {
-		return byPeer(a.Conn, b.Conn)
-	})
+	slices.SortFunc(list, func(a, b *ConnStatus) int { return byPeer(a.Conn, b.Conn) })
 	return list
 }
 
@@ -44,17 +42,17 @@ type SessionStatus struct {
 }
 
 // Channels gives the numbered sessions of all peers, by connection and number.
-func (b *Broker) Channels() (list []SessionStatus) {
+func (b *Broker) Channels() (list []*SessionStatus) {
 	b.eachVHost(func(v *VHost) {
 		for c := range v.conns {
 			for _, s := range c.sessions {
 				if s.number > 0 {
-					list = append(list, SessionStatus{c, s.number, len(s.consumers), s.unsettled(), s.prefetch})
+					list = append(list, &SessionStatus{c, s.number, len(s.consumers), s.unsettled(), s.prefetch})
 				}
 			}
 		}
 	})
-	slices.SortFunc(list, func(a, b SessionStatus) int {
+	slices.SortFunc(list, func(a, b *SessionStatus) int {
 		return cmp.Or(byPeer(a.Conn, b.Conn), cmp.Compare(a.Number, b.Number))
 	})
 	return list
@@ -81,23 +79,23 @@ type ConsumerStatus struct {
 }
 
 // Consumers gives the consumers of all peers and of the product itself, by
-// queue and then as the queue has them.
-func (b *Broker) Consumers() (list []ConsumerStatus) {
+// queue, tag and connection.
+func (b *Broker) Consumers() (list []*ConsumerStatus) {
 	b.eachVHost(func(v *VHost) {
 		for _, q := range v.queues {
 			if q.isReply() {
 				continue
 			}
 			for _, c := range q.consumers {
-				list = append(list, ConsumerStatus{
+				list = append(list, &ConsumerStatus{
 					ConsumerSpec: c.ConsumerSpec, Conn: c.session.conn, Queue: q.name, Channel: c.session.number,
 					Active: !q.args.singleActive || q.active == c, Unacked: c.unacked,
 				})
 			}
 		}
 	})
-	slices.SortStableFunc(list, func(a, b ConsumerStatus) int {
-		return cmp.Or(cmp.Compare(a.Conn.VHost(), b.Conn.VHost()), cmp.Compare(a.Queue, b.Queue))
+	slices.SortFunc(list, func(a, b *ConsumerStatus) int {
+		return cmp.Or(cmp.Compare(a.Conn.VHost(), b.Conn.VHost()), cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Tag, b.Tag), byPeer(a.Conn, b.Conn))
 	})
 	return list
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"leveret/amqp"
 )
@@ -21,13 +20,13 @@ type ExchangeStatus struct {
 }
 
 // Exchanges gives all exchanges, by vhost and name.
-func (b *Broker) Exchanges() (list []ExchangeStatus) {
+func (b *Broker) Exchanges() (list []*ExchangeStatus) {
 	b.eachVHost(func(v *VHost) {
 		for _, x := range v.exchanges {
-			list = append(list, ExchangeStatus{x.ExchangeSpec, v.name, len(x.sources)})
+			list = append(list, &ExchangeStatus{x.ExchangeSpec, v.name, len(x.sources)})
 		}
 	})
-	slices.SortFunc(list, func(a, b ExchangeStatus) int {
+	slices.SortFunc(list, func(a, b *ExchangeStatus) int {
 		return cmp.Or(cmp.Compare(a.VHost, b.VHost), cmp.Compare(a.Name, b.Name))
 	})
 	return list
@@ -43,11 +42,11 @@ type BindingStatus struct {
 
 // AllBindings gives all bindings, those of the default exchange among them
 // (each queue by its name), by vhost, source, destination and key.
-func (b *Broker) AllBindings() (list []BindingStatus) {
+func (b *Broker) AllBindings() (list []*BindingStatus) {
 	b.eachVHost(func(v *VHost) {
 		for _, q := range v.queues {
 			if !q.isReply() {
-				list = append(list, BindingStatus{VHost: v.name, Destination: q.name, Key: q.name})
+				list = append(list, &BindingStatus{VHost: v.name, Destination: q.name, Key: q.name})
 			}
 		}
 		for _, x := range v.exchanges {
@@ -56,15 +55,15 @@ func (b *Broker) AllBindings() (list []BindingStatus) {
 			}
 		}
 	})
-	slices.SortStableFunc(list, func(a, b BindingStatus) int {
+	slices.SortFunc(list, func(a, b *BindingStatus) int {
 		return cmp.Or(cmp.Compare(a.VHost, b.VHost), cmp.Compare(a.Source, b.Source),
 			cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Key, b.Key))
 	})
 	return list
 }
 
-func (b *binding) status(v *VHost) BindingStatus {
-	st := BindingStatus{VHost: v.name, Source: b.source.Name, Key: b.key, Args: b.args}
+func (b *binding) status(v *VHost) *BindingStatus {
+	st := &BindingStatus{VHost: v.name, Source: b.source.Name, Key: b.key, Args: b.args}
 	if b.queue != nil {
 		st.Destination = b.queue.name
 	} else {
@@ -93,7 +92,9 @@ func (b *Broker) RetainedValues(vhost, pattern string) ([]*amqp.Message, error) 
 		return nil, err
 	}
 	found := v.retainedBy(pattern)
-	slices.SortStableFunc(found, func(a, b *amqp.Message) int { return strings.Compare(a.Exchange, b.Exchange) })
+	slices.SortFunc(found, func(a, b *amqp.Message) int {
+		return cmp.Or(cmp.Compare(a.Exchange, b.Exchange), cmp.Compare(a.Key, b.Key))
+	})
 	return found, nil
 }
 

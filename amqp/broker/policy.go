@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 
 	"leveret/amqp"
@@ -113,8 +114,9 @@ func (b *Broker) Policies(vhost string) ([]Policy, error) {
 	for _, p := range v.policies {
 		ps = append(ps, p.Policy)
 	}
-	slices.SortFunc(ps, func(a, b Policy) int {
-		return cmp.Or(compareBool(a.Operator, b.Operator), strings.Compare(a.Name, b.Name))
+	sort.Slice(ps, func(i, j int) bool {
+		a, b := &ps[i], &ps[j]
+		return cmp.Or(compareBool(a.Operator, b.Operator), strings.Compare(a.Name, b.Name)) < 0
 	})
 	return ps, nil
 }

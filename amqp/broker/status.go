@@ -1,7 +1,8 @@
 package broker
 
 import (
-	"slices"
+	"cmp"
+	"sort"
 	"strings"
 	"sync/atomic"
 
@@ -87,12 +88,10 @@ func (b *Broker) Status() Status {
 	for _, v := range b.vhosts {
 		v.addTo(&st)
 	}
-	slices.SortFunc(st.VHosts, func(a, b VHostStatus) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(st.Queues, func(a, b QueueStatus) int {
-		if c := strings.Compare(a.VHost, b.VHost); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
+	sort.Slice(st.VHosts, func(i, j int) bool { return st.VHosts[i].Name < st.VHosts[j].Name })
+	sort.Slice(st.Queues, func(i, j int) bool {
+		a, b := &st.Queues[i], &st.Queues[j]
+		return cmp.Or(strings.Compare(a.VHost, b.VHost), strings.Compare(a.Name, b.Name)) < 0
 	})
 	return st
 }

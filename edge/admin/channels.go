@@ -17,6 +17,8 @@ type channelView struct {
 	Connection detailsView `json:"connection_details"`
 }
 
+func (v *channelView) title() string { return v.Name }
+
 // channels are those that the caller sees, of one connection if the path has it.
 func (s *Server) channels(q *request) (any, error) {
 	connection := q.PathValue("name")
@@ -25,21 +27,21 @@ func (s *Server) channels(q *request) (any, error) {
 			return nil, err
 		}
 	}
-	var list []channelView
+	var list []*channelView
 	for _, c := range s.o.Broker.Channels() {
 		if !q.who.owns(c.Conn.Identity().User) {
 			continue
 		}
-		if v := s.channelView(&c); connection == "" || v.Connection.Name == connection {
+		if v := s.channelView(c); connection == "" || v.Connection.Name == connection {
 			list = append(list, v)
 		}
 	}
-	return listed(q, list, func(v *channelView) string { return v.Name })
+	return listed(q, list)
 }
 
 func (s *Server) channel(q *request) (any, error) {
 	for _, c := range s.o.Broker.Channels() {
-		if v := s.channelView(&c); v.Name == q.PathValue("name") {
+		if v := s.channelView(c); v.Name == q.PathValue("name") {
 			if !q.who.owns(v.User) {
 				return nil, errNotYours
 			}
@@ -49,8 +51,8 @@ func (s *Server) channel(q *request) (any, error) {
 	return nil, errNotFound
 }
 
-func (s *Server) channelView(c *broker.SessionStatus) channelView {
-	v := channelView{
+func (s *Server) channelView(c *broker.SessionStatus) *channelView {
+	v := &channelView{
 		Number: c.Number, VHost: c.Conn.VHost(), User: c.Conn.Identity().User, Node: s.o.Node, State: "running",
 		Consumers: c.Consumers, Unacked: c.Unacked, Prefetch: c.Prefetch, Connection: details(c.Conn),
 	}
@@ -70,6 +72,8 @@ type consumerView struct {
 	Arguments map[string]any `json:"arguments"`
 	Channel   consumerOf     `json:"channel_details"`
 }
+
+func (v *consumerView) title() string { return v.Tag }
 
 // thingView names something in a vhost.
 type thingView struct {
@@ -95,18 +99,18 @@ func (s *Server) consumers(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []consumerView
+	var list []*consumerView
 	for _, c := range s.o.Broker.Consumers() {
 		if in(c.Conn.VHost()) {
-			list = append(list, s.consumerView(&c))
+			list = append(list, s.consumerView(c))
 		}
 	}
-	return listed(q, list, func(v *consumerView) string { return v.Tag })
+	return listed(q, list)
 }
 
-func (s *Server) consumerView(c *broker.ConsumerStatus) consumerView {
+func (s *Server) consumerView(c *broker.ConsumerStatus) *consumerView {
 	of := details(c.Conn)
-	v := consumerView{
+	v := &consumerView{
 		Tag: c.Tag, Queue: thingView{c.Queue, c.Conn.VHost()}, Ack: !c.NoAck, Exclusive: c.Exclusive,
 		Prefetch: c.Prefetch, Active: c.Active, Activity: "up", Unacked: c.Unacked, Arguments: object(c.Args),
 		Channel: consumerOf{

@@ -38,19 +38,21 @@ type connectionView struct {
 	BytesOut    uint64 `json:"bytes_out"`
 }
 
+func (v *connectionView) title() string { return v.Name }
+
 // connections are those that the caller sees, of one vhost if the path has it.
 func (s *Server) connections(q *request) (any, error) {
 	in, err := q.within(s)
 	if err != nil {
 		return nil, err
 	}
-	var list []connectionView
+	var list []*connectionView
 	for _, p := range s.o.Broker.Peers() {
 		if q.who.owns(p.User) && in(p.Conn.VHost()) {
-			list = append(list, s.connectionView(&p))
+			list = append(list, s.connectionView(p))
 		}
 	}
-	return listed(q, list, func(v *connectionView) string { return v.Name })
+	return listed(q, list)
 }
 
 func (s *Server) connection(q *request) (any, error) {
@@ -58,7 +60,7 @@ func (s *Server) connection(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.connectionView(&peers[0]), nil
+	return s.connectionView(peers[0]), nil
 }
 
 // closeConnection ends a connection: one's own, or any for administrators. The
@@ -87,7 +89,7 @@ const reasonBytesMax = 200
 
 // named are the connections of the name in the path: one, unless they came
 // without addresses of their own.
-func (s *Server) named(q *request) (found []broker.ConnStatus, err error) {
+func (s *Server) named(q *request) (found []*broker.ConnStatus, err error) {
 	for _, p := range s.o.Broker.Peers() {
 		if connectionName(&p.Identity) == q.PathValue("name") {
 			found = append(found, p)
@@ -102,8 +104,8 @@ func (s *Server) named(q *request) (found []broker.ConnStatus, err error) {
 	return found, nil
 }
 
-func (s *Server) connectionView(p *broker.ConnStatus) connectionView {
-	v := connectionView{
+func (s *Server) connectionView(p *broker.ConnStatus) *connectionView {
+	v := &connectionView{
 		Name: connectionName(&p.Identity), VHost: p.Conn.VHost(), User: p.User, Node: s.o.Node, Type: "network",
 		Protocol: protocolName(p.Protocol), State: "running", Channels: p.Channels,
 		SSL: p.Terms.TLS, Mechanism: p.Terms.Mechanism, FrameMax: p.Terms.FrameMax, ChannelMax: p.Terms.ChannelMax,

@@ -7,15 +7,19 @@ import (
 	"leveret/edge/devices"
 )
 
+type deviceView struct{ *devices.View }
+
+func (v deviceView) title() string { return v.ID }
+
 // devices are all that are remembered, or those of the user.
 func (s *Server) devices(q *request) (any, error) {
-	var list []devices.View
+	var list []deviceView
 	for _, v := range s.o.Devices.List() {
 		if q.who.owns(v.User) {
-			list = append(list, v)
+			list = append(list, deviceView{v})
 		}
 	}
-	return listed(q, list, func(v *devices.View) string { return v.ID })
+	return listed(q, list)
 }
 
 func (s *Server) device(q *request) (any, error) {

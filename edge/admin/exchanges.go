@@ -18,6 +18,8 @@ type exchangeView struct {
 	Arguments  map[string]any `json:"arguments"`
 }
 
+func (v *exchangeView) title() string { return v.Name }
+
 // defaultExchange is how paths name the exchange "".
 const defaultExchange = "amq.default"
 
@@ -27,13 +29,13 @@ func (s *Server) exchanges(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []exchangeView
+	var list []*exchangeView
 	for _, x := range s.o.Broker.Exchanges() {
 		if in(x.VHost) {
-			list = append(list, viewExchange(&x))
+			list = append(list, viewExchange(x))
 		}
 	}
-	return listed(q, list, func(v *exchangeView) string { return v.Name })
+	return listed(q, list)
 }
 
 func (s *Server) exchange(q *request) (any, error) {
@@ -41,14 +43,14 @@ func (s *Server) exchange(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return viewExchange(&x), nil
+	return viewExchange(x), nil
 }
 
 // exchangeOf is the exchange of the path.
-func (s *Server) exchangeOf(q *request) (broker.ExchangeStatus, error) {
+func (s *Server) exchangeOf(q *request) (*broker.ExchangeStatus, error) {
 	vhost, err := q.vhost(s)
 	if err != nil {
-		return broker.ExchangeStatus{}, err
+		return nil, err
 	}
 	name := q.PathValue("name")
 	if name == defaultExchange {
@@ -59,11 +61,11 @@ func (s *Server) exchangeOf(q *request) (broker.ExchangeStatus, error) {
 			return x, nil
 		}
 	}
-	return broker.ExchangeStatus{}, errNotFound
+	return nil, errNotFound
 }
 
-func viewExchange(x *broker.ExchangeStatus) exchangeView {
-	return exchangeView{
+func viewExchange(x *broker.ExchangeStatus) *exchangeView {
+	return &exchangeView{
 		Name: x.Name, VHost: x.VHost, Type: x.Type, Durable: x.Durable, AutoDelete: x.AutoDelete, Internal: x.Internal,
 		Arguments: object(x.Args),
 	}
@@ -78,6 +80,8 @@ type bindingView struct {
 	Arguments   map[string]any `json:"arguments"`
 	Properties  string         `json:"properties_key"` // tells it from others of the same ends
 }
+
+func (v *bindingView) title() string { return v.Destination }
 
 // bindings are those of the vhosts that the caller sees, or of one.
 func (s *Server) bindings(q *request) (any, error) {
@@ -118,17 +122,17 @@ func (s *Server) bindingsOfQueue(q *request) (any, error) {
 }
 
 func (s *Server) bindingsThat(q *request, wanted func(*broker.BindingStatus) bool) (any, error) {
-	var list []bindingView
+	var list []*bindingView
 	for _, b := range s.o.Broker.AllBindings() {
-		if wanted(&b) {
-			list = append(list, viewBinding(&b))
+		if wanted(b) {
+			list = append(list, viewBinding(b))
 		}
 	}
-	return listed(q, list, func(v *bindingView) string { return v.Destination })
+	return listed(q, list)
 }
 
-func viewBinding(b *broker.BindingStatus) bindingView {
-	v := bindingView{
+func viewBinding(b *broker.BindingStatus) *bindingView {
+	v := &bindingView{
 		Source: b.Source, VHost: b.VHost, Destination: b.Destination, Kind: "queue", Key: b.Key,
 		Arguments: object(b.Args), Properties: propertiesKey(b),
 	}

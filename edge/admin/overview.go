@@ -121,7 +121,7 @@ func (s *Server) alarms(*request) (any, error) {
 
 // vhosts are those that the caller sees.
 func (s *Server) vhosts(q *request) (any, error) {
-	return listed(q, s.vhostList(q.who), func(v *vhostView) string { return v.Name })
+	return listed(q, s.vhostList(q.who))
 }
 
 func (s *Server) vhost(q *request) (any, error) {
@@ -149,13 +149,15 @@ type vhostView struct {
 	ClusterState map[string]string `json:"cluster_state"`
 }
 
-func (s *Server) vhostList(who caller) (list []vhostView) {
+func (v *vhostView) title() string { return v.Name }
+
+func (s *Server) vhostList(who caller) (list []*vhostView) {
 	core := s.o.Broker.Status()
 	for _, v := range core.VHosts {
 		if !who.sees(v.Name) {
 			continue
 		}
-		view := vhostView{Name: v.Name, Tags: []string{}, DefaultType: "classic", ClusterState: map[string]string{s.o.Node: "running"}}
+		view := &vhostView{Name: v.Name, Tags: []string{}, DefaultType: "classic", ClusterState: map[string]string{s.o.Node: "running"}}
 		for _, one := range core.Queues {
 			if one.VHost == v.Name {
 				view.Ready += one.Ready

@@ -13,7 +13,7 @@ const (
 )
 
 // page is part of a list.
-type page[T any] struct {
+type page struct {
 	Filtered int `json:"filtered_count"`
 	Count    int `json:"item_count"`
 	Items    any `json:"items"`
@@ -23,13 +23,23 @@ type page[T any] struct {
 	Total    int `json:"total_count"`
 }
 
+// view is an item of a list.
+type view interface {
+	title() string // what the item is looked for by
+}
+
 // listed is the answer with a list: all of it, or the page that is asked for
 // (page, page_size), of those only that have the text name in their name. With
 // columns an item has only those fields. show completes the items that are sent.
-func listed[T any](q *request, list []T, name func(*T) string, show ...func(*T)) (any, error) {
-	if list == nil {
-		list = []T{}
+func listed[V view](q *request, views []V, show ...func(view)) (any, error) {
+	list := make([]view, len(views))
+	for i, v := range views {
+		list[i] = v
 	}
+	return paged(q, list, show)
+}
+
+func paged(q *request, list []view, show []func(view)) (any, error) {
 	want := q.URL.Query()
 	columns := want.Get("columns")
 	if !want.Has("page") {
@@ -40,12 +50,12 @@ func listed[T any](q *request, list []T, name func(*T) string, show ...func(*T))
 	if err != nil || err2 != nil {
 		return nil, badRequest("page and page_size are numbers from 1, page_size at most 500")
 	}
-	p := page[T]{Page: number, Size: size, Total: len(list)}
+	p := page{Page: number, Size: size, Total: len(list)}
 	if text := want.Get("name"); text != "" {
-		var some []T
-		for i := range list {
-			if strings.Contains(name(&list[i]), text) {
-				some = append(some, list[i])
+		var some []view
+		for _, one := range list {
+			if strings.Contains(one.title(), text) {
+				some = append(some, one)
 			}
 		}
 		list = some
@@ -73,33 +83,39 @@ func positive(text string, fallback, most int) (int, error) {
 }
 
 // pruned leaves of each item only some fields, named with commas between them.
-func pruned[T any](list []T, columns string, show []func(*T)) (any, error) {
-	for i := range list {
+func pruned(list []view, columns string, show []func(view)) (any, error) {
+	for _, one := range list {
 		for _, complete := range show {
-			complete(&list[i])
+			complete(one)
 		}
 	}
 	if columns == "" {
-		if list == nil {
-			list = []T{}
-		}
 		return list, nil
 	}
-	some := make([]map[string]json.RawMessage, len(list))
+	some := make([]any, len(list))
 	for i := range list {
-		text, err := json.Marshal(list[i])
-		if err != nil {
+		var err error
+		if some[i], err = fields(list[i], strings.Split(columns, ",")); err != nil {
 			return nil, err
 		}
-		var all map[string]json.RawMessage
-		if err := json.Unmarshal(text, &all); err != nil {
-			return nil, err
-		}
-		some[i] = make(map[string]json.RawMessage)
-		for _, c := range strings.Split(columns, ",") {
-			if v, ok := all[c]; ok {
-				some[i][c] = v
-			}
+	}
+	return some, nil
+}
+
+// fields are some fields of an item.
+func fields(item view, names []string) (map[string]json.RawMessage, error) {
+	text, err := json.Marshal(item)
+	if err != nil {
+		return nil, err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	some := make(map[string]json.RawMessage)
+	for _, name := range names {
+		if v, ok := all[name]; ok {
+			some[name] = v
 		}
 	}
 	return some, nil

@@ -27,6 +27,8 @@ type queueView struct {
 	Owner      *detailsView   `json:"owner_pid_details,omitempty"`
 }
 
+func (v *queueView) title() string { return v.Name }
+
 // queueStats count since the start.
 type queueStats struct {
 	Publish uint64 `json:"publish"`
@@ -39,13 +41,13 @@ func (s *Server) queues(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []queueView
+	var list []*queueView
 	for _, st := range s.o.Broker.Status().Queues {
 		if in(st.VHost) {
 			list = append(list, s.queueView(&st))
 		}
 	}
-	return listed(q, list, func(v *queueView) string { return v.Name })
+	return listed(q, list)
 }
 
 func (s *Server) queue(q *request) (any, error) {
@@ -69,8 +71,8 @@ func (s *Server) queueOf(q *request) (st broker.QueueStatus, err error) {
 	return st, nil
 }
 
-func (s *Server) queueView(st *broker.QueueStatus) queueView {
-	v := queueView{
+func (s *Server) queueView(st *broker.QueueStatus) *queueView {
+	v := &queueView{
 		Name: st.Name, VHost: st.VHost, Node: s.o.Node, Type: "classic", State: "running",
 		Durable: st.Durable, AutoDelete: st.AutoDelete, Exclusive: st.Exclusive, Arguments: object(st.Args),
 		Messages: st.Ready + st.Unacked + st.Resting, Ready: st.Ready, Unacked: st.Unacked, Delayed: st.Resting,

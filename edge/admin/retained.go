@@ -31,6 +31,8 @@ type retainedView struct {
 	body []byte
 }
 
+func (v *retainedView) title() string { return v.Topic }
+
 // retained are the last values whose topics match an MQTT filter (filter, all by
 // default), in pages, as far as the user may read them.
 func (s *Server) retained(q *request) (any, error) {
@@ -46,7 +48,7 @@ func (s *Server) retained(q *request) (any, error) {
 	if one := q.PathValue("vhost"); one != "" {
 		vhosts = []string{one}
 	}
-	var list []retainedView
+	var list []*retainedView
 	for _, vhost := range vhosts {
 		values, err := s.readable(q, vhost, pattern)
 		if err != nil && q.PathValue("vhost") != "" {
@@ -62,7 +64,8 @@ func (s *Server) retained(q *request) (any, error) {
 		q.URL.RawQuery = want.Encode()
 	}
 	budget := payloadBytesMax
-	return listed(q, list, func(v *retainedView) string { return v.Topic }, func(v *retainedView) {
+	return listed(q, list, func(one view) {
+		v := one.(*retainedView)
 		if budget == payloadBytesMax || len(v.body) <= budget {
 			budget -= len(v.body)
 			v.show()
@@ -95,8 +98,8 @@ func (s *Server) readable(q *request, vhost, pattern string) ([]*amqp.Message, e
 	return kept, nil
 }
 
-func (s *Server) retainedView(vhost string, m *amqp.Message) retainedView {
-	v := retainedView{
+func (s *Server) retainedView(vhost string, m *amqp.Message) *retainedView {
+	v := &retainedView{
 		Topic: bridge.TopicFromKey(m.Key), Exchange: m.Exchange, Key: m.Key, VHost: vhost, Bytes: len(m.Body),
 		Type: m.Props.ContentType(), Persistent: m.Persistent(), body: m.Body,
 	}

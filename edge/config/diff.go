@@ -1,10 +1,9 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
-	"slices"
+	"sort"
 )
 
 // Change is one key that two Configs differ in.
@@ -133,7 +132,7 @@ func entries[T any](list string, old, new []T, name func(T) string) []Change {
 			changes = append(changes, Change{Key: list + " " + n, New: fmt.Sprintf("%+v", b)})
 		}
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Key, b.Key) })
+	sort.Slice(changes, func(i, j int) bool { return changes[i].Key < changes[j].Key })
 	return changes
 }
 

@@ -59,31 +59,31 @@ type View struct {
 }
 
 // List gives all devices by id.
-func (r *Registry) List() []View {
+func (r *Registry) List() []*View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := make([]View, 0, len(r.known))
+	list := make([]*View, 0, len(r.known))
 	for _, e := range r.known {
 		list = append(list, r.viewLocked(e))
 	}
-	slices.SortFunc(list, func(a, b View) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(list, func(a, b *View) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
 
 // Get gives one device.
-func (r *Registry) Get(id string) (View, bool) {
+func (r *Registry) Get(id string) (*View, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.known[id]
 	if e == nil {
-		return View{}, false
+		return nil, false
 	}
 	return r.viewLocked(e), true
 }
 
-func (r *Registry) viewLocked(e *entry) View {
+func (r *Registry) viewLocked(e *entry) *View {
 	d := e.now()
-	v := View{
+	v := &View{
 		ID: d.ID, Client: d.Client, User: d.User, VHost: d.VHost, Protocol: d.Protocol, Address: d.Address,
 		Connected: d.Connections > 0, Connections: d.Connections,
 		LastKey:    d.LastKey,

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"syscall"
 )
 
@@ -62,7 +62,7 @@ func Inspect(dir string) (Info, error) {
 	if err != nil {
 		return in, fmt.Errorf("look into spool: %w", err)
 	}
-	slices.SortFunc(in.Kinds, func(a, b FileKind) int { return int(b.Bytes/512 - a.Bytes/512) })
+	sort.Slice(in.Kinds, func(i, j int) bool { return in.Kinds[i].Bytes/512 > in.Kinds[j].Bytes/512 })
 	if m, err := notedMark(dir); err == nil {
 		in.Commits, in.Records = m.commits, m.records
 	}
