@@ -53,6 +53,22 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// atMostOne refuses more words than one.
+func atMostOne(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return noArgs(c, args[1:])
+	}
+	return nil
+}
+
+// exactlyOne wants one word.
+func exactlyOne(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageErrorf("a name is missing")
+	}
+	return atMostOne(c, args)
+}
+
 // report tells why a command failed. Problems of a configuration stand for
 // themselves, so that editors can jump to them.
 func report(to *os.File, command string, err error) {

@@ -3,6 +3,8 @@
 //	leveret run      serve until SIGINT or SIGTERM
 //	leveret check    tell every mistake of a configuration file
 //	leveret status   show what a running instance does
+//	leveret devices  show the clients that a running instance has seen
+//	leveret queue    stop a queue from giving messages out, or let it go on
 //	leveret spool    look into a spool, check it, carry its messages elsewhere
 //	leveret version  show what this program is
 //
@@ -43,7 +45,7 @@ func root() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.AddCommand(runCommand(), checkCommand(), statusCommand(), spoolCommand(), versionCommand())
+	c.AddCommand(runCommand(), checkCommand(), statusCommand(), devicesCommand(), queueCommand(), spoolCommand(), versionCommand())
 	return c
 }
 

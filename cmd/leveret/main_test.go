@@ -34,9 +34,11 @@ func TestScripts(t *testing.T) {
 			return os.Getuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code,
-			"fill": fill,
-			"seen": seen,
+			"code":    code,
+			"fill":    fill,
+			"seen":    seen,
+			"sensor":  sensor,
+			"silence": silence,
 		},
 	})
 }

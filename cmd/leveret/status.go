@@ -5,17 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,19 +16,10 @@ import (
 	"leveret/edge/admin"
 )
 
-const (
-	statusTimeout  = 10 * time.Second
-	statusBytesMax = 32 << 20 // a broker full of queues with long names
-	passwordEnv    = "LEVERET_PASSWORD"
-	addressFile    = "admin.addr" // in the data folder, written by a running instance
-)
-
 // statusQuery is how a running instance is asked.
 type statusQuery struct {
-	settings
-	address string
-	user    string
-	json    bool
+	instance
+	json bool
 }
 
 func statusCommand() *cobra.Command {
@@ -43,8 +27,7 @@ func statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running instance does",
-		Long: `Status asks a running instance over HTTP. It is found by --addr, else by what it
-wrote into its data folder, else by the configuration. From the same machine no
+		Long: "Status " + howToReach + ` From the same machine no
 login is needed; elsewhere give --user, and the password in ` + passwordEnv + `.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -52,24 +35,18 @@ login is needed; elsewhere give --user, and the password in ` + passwordEnv + `.
 		},
 	}
 	q.flags(c)
-	c.Flags().StringVar(&q.address, "addr", "", "`HOST:PORT` of the admin door")
-	c.Flags().StringVar(&q.user, "user", "", "`NAME` to log in with")
 	c.Flags().BoolVar(&q.json, "json", false, "print the answer as JSON")
 	return c
 }
 
 func (q *statusQuery) show(ctx context.Context, to io.Writer) error {
-	address, err := q.find()
-	if err != nil {
-		return err
-	}
-	answer, err := q.ask(ctx, address)
+	what, answer, err := q.do(ctx, http.MethodGet, "/api/status")
 	if err != nil {
 		return err
 	}
 	var st admin.Status
 	if err := json.Unmarshal(answer, &st); err != nil {
-		return fmt.Errorf("status of %s: not an answer of leveret: %w", address, err)
+		return fmt.Errorf("%s: not an answer of leveret: %w", what, err)
 	}
 	var out bytes.Buffer
 	if !q.json {
@@ -79,85 +56,6 @@ func (q *statusQuery) show(ctx context.Context, to io.Writer) error {
 	}
 	_, err = to.Write(out.Bytes())
 	return err
-}
-
-// find is where the admin door is.
-func (q *statusQuery) find() (string, error) {
-	if q.address != "" {
-		if _, _, err := net.SplitHostPort(q.address); err != nil {
-			return "", usageErrorf("--addr must be HOST:PORT: %w", err)
-		}
-		return reachable(q.address), nil
-	}
-	cfg, err := q.load()
-	if err != nil {
-		return "", err
-	}
-	if left, err := os.ReadFile(filepath.Join(cfg.DataDir, addressFile)); err == nil {
-		first, _, _ := strings.Cut(string(left), "\n")
-		if _, _, err := net.SplitHostPort(first); err == nil {
-			return reachable(first), nil
-		}
-	}
-	if len(cfg.Admin.Listen) == 0 {
-		return "", errors.New("the admin door is closed: admin.listen is empty")
-	}
-	return reachable(cfg.Admin.Listen[0]), nil
-}
-
-// reachable is where to connect to for what is listened on: an address that
-// stands for all of the machine's is reached over loopback.
-func reachable(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case host == "", err == nil && ip == netip.IPv4Unspecified():
-		return net.JoinHostPort("127.0.0.1", port)
-	case err == nil && ip == netip.IPv6Unspecified():
-		return net.JoinHostPort("::1", port)
-	}
-	return address
-}
-
-// ask gets the status. It goes straight to the address: a proxy or a redirect
-// would see the password.
-func (q *statusQuery) ask(ctx context.Context, address string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	u := url.URL{Scheme: "http", Host: address, Path: "/api/status"}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("status of %s: %w", address, err)
-	}
-	if q.user != "" {
-		request.SetBasicAuth(q.user, os.Getenv(passwordEnv))
-	}
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("no instance answers (is it running?): %w", err)
-	}
-	defer response.Body.Close()
-	switch {
-	case response.StatusCode == http.StatusUnauthorized:
-		return nil, fmt.Errorf("status of %s: a login is required; give --user NAME and the password in %s", address, passwordEnv)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("status of %s: answered %s", address, response.Status)
-	}
-	answer, err := io.ReadAll(io.LimitReader(response.Body, statusBytesMax+1))
-	if err == nil && len(answer) > statusBytesMax {
-		err = fmt.Errorf("longer than %d bytes", statusBytesMax)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("status of %s: %w", address, err)
-	}
-	return answer, nil
 }
 
 // printVHosts writes how full the vhosts are.
@@ -186,6 +84,11 @@ func printStatus(to io.Writer, st *admin.Status) {
 		listeners.row(l.Door, l.Address, l.Connections)
 	}
 	listeners.print(to)
+	if st.Devices.Known > 0 {
+		devices := newSheet("DEVICES", "CONNECTED", "SILENT", "AT MOST")
+		devices.row(st.Devices.Known, st.Devices.Connected, st.Devices.Silent, st.Devices.Max)
+		devices.print(to)
+	}
 	if len(st.VHosts) > 1 {
 		printVHosts(to, st.VHosts)
 	}

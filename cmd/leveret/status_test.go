@@ -25,6 +25,7 @@ var example = admin.Status{
 		{VHost: "/", Name: "uplink", Ready: 12, Unacked: 1, Bytes: 3 << 20, Consumers: 2},
 		{VHost: "lab", Name: "a\x1b[2J"},
 	},
+	Devices: admin.Devices{Known: 12, Connected: 9, Silent: 1, Max: 1000},
 	Shovels: []admin.Shovel{{Name: "cloud", State: "down", Lag: 13, LastError: "connection refused"}, {Name: "other", State: "live"}},
 	Spool:   admin.Spool{DiskBytes: 5 << 20, BudgetBytes: 1 << 30, Records: 13, StagedBytes: 100, Commits: 9},
 }
@@ -34,6 +35,9 @@ TROUBLE since DATE: spool: nearly full
 
 DOOR  ADDRESS         CONNECTIONS
 amqp  127.0.0.1:5672  3
+
+DEVICES  CONNECTED  SILENT  AT MOST
+12       9          1       1000
 
 VHOST  CONNECTIONS  QUEUES  READY
 /      7            1       12
@@ -68,7 +72,7 @@ func TestStatusShows(t *testing.T) {
 	t.Setenv(passwordEnv, "hunter2")
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // must not be asked
 	var shown, asJSON bytes.Buffer
-	q := statusQuery{address: address, user: "anna"}
+	q := statusQuery{instance: instance{address: address, user: "anna"}}
 	if err := q.show(t.Context(), &shown); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +105,7 @@ func TestStatusFailures(t *testing.T) {
 			}
 		},
 	} {
-		q := statusQuery{address: serve(t, h)}
+		q := statusQuery{instance: instance{address: serve(t, h)}}
 		if err := q.show(t.Context(), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -122,16 +126,16 @@ func TestStatusFindsTheInstance(t *testing.T) {
 	}
 	data := func(name string) string { return "data_dir=" + filepath.Join(filepath.Dir(left), name) }
 	for _, c := range []struct {
-		q    statusQuery
+		q    instance
 		want string
 	}{
-		{statusQuery{address: "10.0.0.1:15672"}, "10.0.0.1:15672"},
-		{statusQuery{address: ":15672"}, "127.0.0.1:15672"},
-		{statusQuery{settings: settings{sets: []string{data("good")}}}, "127.0.0.1:4711"},
-		{statusQuery{settings: settings{sets: []string{data("bad")}}}, "127.0.0.1:15672"},
-		{statusQuery{settings: settings{sets: []string{"data_dir=" + folder, "admin.listen=0.0.0.0:99"}}}, "127.0.0.1:99"},
-		{statusQuery{settings: settings{sets: []string{"data_dir=" + folder, "admin.listen=[::]:99"}}}, "[::1]:99"},
-		{statusQuery{settings: settings{sets: []string{"data_dir=" + folder, "admin.listen=gw.example:99"}}}, "gw.example:99"},
+		{instance{address: "10.0.0.1:15672"}, "10.0.0.1:15672"},
+		{instance{address: ":15672"}, "127.0.0.1:15672"},
+		{instance{settings: settings{sets: []string{data("good")}}}, "127.0.0.1:4711"},
+		{instance{settings: settings{sets: []string{data("bad")}}}, "127.0.0.1:15672"},
+		{instance{settings: settings{sets: []string{"data_dir=" + folder, "admin.listen=0.0.0.0:99"}}}, "127.0.0.1:99"},
+		{instance{settings: settings{sets: []string{"data_dir=" + folder, "admin.listen=[::]:99"}}}, "[::1]:99"},
+		{instance{settings: settings{sets: []string{"data_dir=" + folder, "admin.listen=gw.example:99"}}}, "gw.example:99"},
 	} {
 		got, err := c.q.find()
 		if err != nil || got != c.want {
