@@ -74,12 +74,13 @@ func (s *Server) closeConnection(q *request) (any, error) {
 	if reason == "" {
 		reason = "Closed via management plugin"
 	}
+	reason = strings.ToValidUTF8(reason[:min(len(reason), reasonBytesMax)], "")
 	for _, p := range peers {
 		if p.User != q.who.user.Name && !q.who.has(administrator) {
 			return nil, errNotYours
 		}
 		s.o.Log.Info("connection is closed for an operator", "connection", connectionName(&p.Identity), "by", q.who.user.Name, "reason", reason)
-		p.Conn.End(amqp.Errorf(amqp.ConnectionForced, "%s", reason[:min(len(reason), reasonBytesMax)]))
+		p.Conn.End(amqp.Errorf(amqp.ConnectionForced, "%s", reason))
 	}
 	return noContent, nil
 }

@@ -13,7 +13,7 @@
 // unasked for is an unknown key. Diff compares two Configs for a reload; Watch
 // tells when the file changed and is the only part that runs for longer.
 //
-// The comments of the fields below, in vhost.go and in policy.go are the manual of the keys; what they say in
+// The comments of the fields below, in vhost.go, policy.go and devices.go are the manual of the keys; what they say in
 // brackets is the default and whether a change needs a restart. The same keys
 // stand in configs/leveret.toml.
 package config

@@ -71,6 +71,8 @@ func (r *Registry) tellLocked(e *entry, kind Kind, at amqp.Stamp) {
 	r.o.Alarm(r.o.Now())
 }
 
+const noExchange = "events of devices cannot be published"
+
 // declare makes the exchange, unless it is there.
 func (r *Registry) declare() error {
 	_, err := r.events.Conn().DeclareExchange(broker.ExchangeSpec{Name: Exchange, Type: "topic", Durable: true})
@@ -84,7 +86,7 @@ func (r *Registry) publish(events []Event) (left []Event) {
 		return nil
 	}
 	if err := r.declare(); err != nil { // somebody may have deleted it, or made another of the name
-		r.o.Log.Warn("there is no exchange for events", "err", err)
+		r.o.Log.Warn(noExchange, "err", err)
 		return nil
 	}
 	if !r.core.Bound(broker.DefaultVHost, Exchange) {

@@ -27,6 +27,7 @@ package devices
 
 import (
 	"container/list"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -90,7 +91,8 @@ func New(o Options) *Registry {
 	}
 }
 
-// Attach takes over what the spool remembers and makes the exchange for events.
+// Attach takes over what the spool remembers and makes the exchange for events,
+// unless a client has made another of that name: that is no reason not to start.
 // It is called once, before the first peer comes.
 func (r *Registry) Attach(core *broker.Broker) error {
 	conn, err := core.Connect(broker.DefaultVHost, broker.Identity{Protocol: "devices"}, func() {})
@@ -102,7 +104,12 @@ func (r *Registry) Attach(core *broker.Broker) error {
 	r.core, r.events, r.since = core, conn.Open(), r.o.Now()
 	r.loadLocked(core.TakeNotes(noteKind))
 	r.lookLocked()
-	return r.declare()
+	err = r.declare()
+	if refused, ok := errors.AsType[*amqp.Error](err); ok {
+		r.o.Log.Warn(noExchange, "err", refused)
+		return nil
+	}
+	return err
 }
 
 // Opened notes a connection.

@@ -391,6 +391,23 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
+// TestAnotherExchangeOfTheName: clients may make what they like, the gateway
+// starts all the same.
+func TestAnotherExchangeOfTheName(t *testing.T) {
+	g := newGateway(t, Rules{})
+	c := g.queue.Conn()
+	if _, err := c.DeleteExchange(Exchange, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.DeclareExchange(broker.ExchangeSpec{Name: Exchange, Type: "fanout", Durable: true}); err != nil {
+		t.Fatal(err)
+	}
+	g.cut(0)
+	g.connect("meter").Close()
+	g.pass(time.Minute)
+	g.counts(1, 0, 0)
+}
+
 func TestAnUnsureClock(t *testing.T) {
 	g := newGateway(t, Rules{SilentAfter: time.Minute})
 	g.sure = false
