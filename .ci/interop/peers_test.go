@@ -19,9 +19,10 @@ import (
 // rabbit is a RabbitMQ node of our own: its home, ports, data and name server
 // are apart from those of a node that the machine may run.
 type rabbit struct {
-	addr string // AMQP
-	epmd string // port of its name server
-	proc *process
+	addr  string // AMQP
+	admin string // its management API
+	epmd  string // port of its name server
+	proc  *process
 }
 
 func (r *rabbit) url() string { return "amqp://guest:guest@" + r.addr + "/" }
@@ -30,12 +31,13 @@ func startRabbit(dir string) (*rabbit, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	r := &rabbit{addr: freeAddr(), epmd: port(freeAddr())}
-	conf := "listeners.tcp.default = " + r.addr + "\ndisk_free_limit.absolute = 50MB\nlog.file.level = warning\n"
+	r := &rabbit{addr: freeAddr(), admin: freeAddr(), epmd: port(freeAddr())}
+	conf := "listeners.tcp.default = " + r.addr + "\ndisk_free_limit.absolute = 50MB\nlog.file.level = warning\n" +
+		"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = " + port(r.admin) + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "rabbitmq.conf"), []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "enabled_plugins"), []byte("[].\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "enabled_plugins"), []byte("[rabbitmq_management].\n"), 0o600); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command("/usr/lib/rabbitmq/bin/rabbitmq-server")

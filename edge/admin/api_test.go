@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -237,6 +238,14 @@ func TestPages(t *testing.T) {
 	g.get("root", "/api/queues?page=1&name=zzz", &p)
 	if len(p.Items) != 0 || p.PageCount != 1 {
 		t.Errorf("page of none %+v", p)
+	}
+	var consumers []map[string]any
+	g.get("root", "/api/consumers?columns=consumer_tag,queue.name,queue.none,channel_details.number,none.x,ack_required.x", &consumers)
+	want := []map[string]any{{
+		"consumer_tag": "tag", "queue": map[string]any{"name": "a/b c"}, "channel_details": map[string]any{"number": 3.0}, "ack_required": true,
+	}}
+	if !reflect.DeepEqual(consumers, want) {
+		t.Errorf("columns of objects are %v, want %v", consumers, want)
 	}
 	if got := g.names("root", "/api/queues?columns=name", "name"); !slices.Equal(got, []string{"mine", "other", "a/b c"}) {
 		t.Errorf("names alone are %q", got)

@@ -1,7 +1,10 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
+	"math"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -45,7 +48,7 @@ func paged(q *request, list []view, show []func(view)) (any, error) {
 	if !want.Has("page") {
 		return pruned(list, columns, show)
 	}
-	number, err := positive(want.Get("page"), 1, len(list)+1)
+	number, err := positive(want.Get("page"), 1, math.MaxInt32)
 	size, err2 := positive(want.Get("page_size"), pageSizeDefault, pageSizeMax)
 	if err != nil || err2 != nil {
 		return nil, badRequest("page and page_size are numbers from 1, page_size at most 500")
@@ -62,7 +65,7 @@ func paged(q *request, list []view, show []func(view)) (any, error) {
 	}
 	p.Filtered, p.Pages = len(list), max(1, (len(list)+size-1)/size)
 	if number > p.Pages {
-		return nil, badRequest("page is out of range, page count: " + strconv.Itoa(p.Pages))
+		return nil, &answer{http.StatusBadRequest, "page_out_of_range", "Page out of range, page count: " + strconv.Itoa(p.Pages)}
 	}
 	list = list[min(len(list), (number-1)*size):min(len(list), number*size)]
 	p.Count = len(list)
@@ -102,21 +105,42 @@ func pruned(list []view, columns string, show []func(view)) (any, error) {
 	return some, nil
 }
 
-// fields are some fields of an item.
-func fields(item view, names []string) (map[string]json.RawMessage, error) {
+// fields are some fields of an item; one of an object in it is named with a dot
+// (queue.name).
+func fields(item view, names []string) (map[string]any, error) {
 	text, err := json.Marshal(item)
 	if err != nil {
 		return nil, err
 	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(text, &all); err != nil {
+	var all map[string]any
+	in := json.NewDecoder(bytes.NewReader(text))
+	in.UseNumber()
+	if err := in.Decode(&all); err != nil {
 		return nil, err
 	}
-	some := make(map[string]json.RawMessage)
+	some := make(map[string]any)
 	for _, name := range names {
-		if v, ok := all[name]; ok {
-			some[name] = v
-		}
+		keep(some, all, name)
 	}
 	return some, nil
+}
+
+// keep takes a field over, if it is there.
+func keep(to, from map[string]any, path string) {
+	name, rest, deeper := strings.Cut(path, ".")
+	v, ok := from[name]
+	if !ok {
+		return
+	}
+	inner, isObject := v.(map[string]any)
+	if !deeper || !isObject {
+		to[name] = v
+		return
+	}
+	some, ok := to[name].(map[string]any)
+	if !ok {
+		some = make(map[string]any)
+		to[name] = some
+	}
+	keep(some, inner, rest)
 }

@@ -25,6 +25,8 @@ type queueView struct {
 	Operator   *string        `json:"operator_policy"`
 	Stats      queueStats     `json:"message_stats"`
 	Owner      *detailsView   `json:"owner_pid_details,omitempty"`
+	// Of a queue that is asked for alone.
+	Takers []*consumerView `json:"consumer_details,omitempty"`
 }
 
 func (v *queueView) title() string { return v.Name }
@@ -55,7 +57,13 @@ func (s *Server) queue(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.queueView(&st), nil
+	v := s.queueView(&st)
+	for _, c := range s.o.Broker.Consumers() {
+		if c.Queue == st.Name && c.Conn.VHost() == st.VHost {
+			v.Takers = append(v.Takers, s.consumerView(c))
+		}
+	}
+	return v, nil
 }
 
 // queueOf is the queue of the path.
