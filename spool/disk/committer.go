@@ -20,6 +20,9 @@ func (s *Store) Run(ctx context.Context) error {
 	now := s.opts.Now()
 	c := &committer{Store: s, ended: now.Add(-s.opts.CommitWindow), settled: now.Add(settledAfter)}
 	c.janitor.store, c.janitor.passes = s, 1 // what the last life left half done
+	if s.level.floor > 0 {                   // and what it had freed nobody knows
+		c.janitor.freed, c.janitor.since = 1, now
+	}
 	err := c.run(ctx)
 	c.janitor.wait()
 	if err != nil {

@@ -24,6 +24,12 @@ const (
 	reclaimLate  = 10 * time.Minute // for less than reclaimSoon
 	// reclaimPasses bounds the value log files rewritten in one go.
 	reclaimPasses = 256
+	// Badger looks only at the file with most dead bytes and leaves it, and all
+	// others, when less than a share of it is dead. A spool that is nearly full
+	// does not go by that: it would never have room again.
+	shareDead  = 0.5
+	shareTight = 0.25
+	shareFull  = 0.1
 	// pageOutEvery is how often resident memory is looked at during work.
 	pageOutEvery = time.Second
 )
@@ -148,20 +154,25 @@ func (j *janitor) compacted() error {
 	return j.store.latch.err()
 }
 
-// sweep rewrites one value log file, if there is one that is half dead.
+// sweep rewrites one value log file, if there is one that is half dead, or less
+// when space is wanted.
 func (j *janitor) sweep() (more bool, err error) {
 	if j.passes == 0 {
 		return false, nil
 	}
 	s := j.store
-	gc := s.db.RunValueLogGC(0.5)
+	gc := badger.ErrNoRewrite
+	for _, share := range s.shares() {
+		if gc = s.db.RunValueLogGC(share); !errors.Is(gc, badger.ErrNoRewrite) {
+			break
+		}
+	}
 	if err := s.latch.err(); err != nil {
 		return false, err
 	}
-	if j.passes--; gc == nil && j.passes > 0 {
-		return true, nil
+	if j.passes--; gc != nil {
+		j.passes = 0
 	}
-	j.passes = 0
 	if gc != nil && !errors.Is(gc, badger.ErrNoRewrite) {
 		s.opts.Log.Warn("spool space was not won back", "dir", s.opts.Dir, "err", gc)
 	}
@@ -169,7 +180,20 @@ func (j *janitor) sweep() (more bool, err error) {
 		return false, err
 	}
 	s.gate()
-	return false, nil
+	return j.passes > 0, nil
+}
+
+// shares of dead bytes that make a file worth rewriting, now.
+func (s *Store) shares() []float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.level.floor > 0:
+		return []float64{shareDead, shareTight, shareFull}
+	case s.level.percent >= warnPercent:
+		return []float64{shareDead, shareTight}
+	}
+	return []float64{shareDead}
 }
 
 // wait waits for a compaction that is under way.
