@@ -22,7 +22,7 @@ const (
 	churnMessages = 5
 	// bulkBytes and bulkBatch let the value log grow, and the budget be spent.
 	bulkQueue = "bulk"
-	bulkBytes = 8 << 10
+	bulkBytes = 32 << 10
 	bulkBatch = 32
 	// exactWindow is how many messages of QoS 2 are under way.
 	exactWindow = 16
