@@ -27,8 +27,9 @@ var never = []struct {
 	{"./bridge/mqttwire", []string{"leveret/...", "net", "os"}, "a codec is bytes only"},
 	{"./amqp/server091", []string{"leveret/edge/...", "leveret/bridge/...", "leveret/spool/disk"}, "doors reach the spool only through the core"},
 	{"./bridge/mqtt", []string{"leveret/edge/...", "leveret/amqp/server091", "leveret/spool/disk"}, "doors reach the spool only through the core"},
-	{"./bridge/shovel", []string{"leveret/edge/...", "leveret/spool/disk", "github.com/rabbitmq/..."}, "the engine knows no remote protocol"},
+	{"./bridge/shovel", []string{"leveret/edge/...", "leveret/spool/disk", "github.com/rabbitmq/...", "github.com/eclipse/..."}, "the engine knows no remote protocol"},
 	{"./bridge/remote/amqp091", []string{"leveret/edge/...", "leveret/amqp/broker", "leveret/spool/disk"}, "a remote protocol knows only messages"},
+	{"./bridge/remote/mqtt", []string{"leveret/edge/...", "leveret/amqp/broker", "leveret/bridge/mqtt", "leveret/spool/...", "github.com/eclipse/paho.golang/autopaho/..."}, "a remote protocol knows only messages"},
 	{"./spool/disk", []string{"leveret/amqp/...", "leveret/bridge/...", "leveret/edge/..."}, "the log knows no messages"},
 	{"./edge/devices", []string{"leveret/edge/config", "leveret/edge/admin", "leveret/spool/disk", "leveret/bridge/...", "leveret/amqp/server091"}, "devices are known from the core alone"},
 	{"./edge/config", []string{"leveret/edge/admin", "leveret/spool/disk", "leveret/bridge/..."}, "the configuration is read before anything is built"},
@@ -38,6 +39,7 @@ var never = []struct {
 var only = map[string][]string{
 	"github.com/dgraph-io/badger/v4":          {"leveret/spool/disk"},
 	"github.com/eclipse/paho.golang/paho":     {"leveret/bridge/remote/mqtt"},
+	"github.com/eclipse/paho.golang/packets":  {"leveret/bridge/remote/mqtt"},
 	"github.com/rabbitmq/amqp091-go":          {"leveret/bridge/remote/amqp091"},
 	"github.com/pelletier/go-toml/v2":         {"leveret/edge/config"},
 	"leveret/edge":                            {"leveret/cmd/leveret"},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -23,6 +24,7 @@ type terms struct {
 	window    int           // messages of QoS 1 and 2 in flight to the client
 	sizeMax   int           // of a packet to the client; 0 is no limit
 	texts     bool          // the client wants reason strings
+	node      bool          // the client is a broker of our kind and has told its node
 }
 
 const (
@@ -96,6 +98,9 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 	}
 	wanted, ok := m.Props.Uint32(mqttwire.RequestProblemInformation)
 	c.texts = !ok || wanted == 1
+	for name := range m.Props.UserProperties {
+		c.node = c.node || string(name) == bridge.UserNode
+	}
 	c.log = d.Log.With("client", c.client)
 	return nil
 }
@@ -166,6 +171,9 @@ func (c *conn) offer(w *mqttwire.PropertyWriter) {
 	}
 	if c.capped {
 		w.Number(mqttwire.ServerKeepAlive, uint32(c.keepAlive/time.Second))
+	}
+	if c.node {
+		w.User(bridge.UserNode, c.door.Broker.Node())
 	}
 }
 

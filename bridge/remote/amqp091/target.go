@@ -13,6 +13,7 @@ import (
 	lib "github.com/rabbitmq/amqp091-go"
 
 	"leveret/bridge"
+	"leveret/bridge/remote"
 )
 
 // Options says where messages go. Zero fields take the defaults named.
@@ -54,7 +55,7 @@ const (
 // Target is a remote broker.
 type Target struct {
 	o      Options
-	remote remote
+	remote place
 }
 
 var _ bridge.Target = (*Target)(nil)
@@ -138,19 +139,7 @@ func (t *Target) secure(ctx context.Context, socket net.Conn) (net.Conn, error) 
 	if t.remote.Scheme != "amqps" {
 		return socket, nil
 	}
-	config := &tls.Config{}
-	if t.o.TLS != nil {
-		config = t.o.TLS.Clone()
-	}
-	if config.ServerName == "" {
-		config.ServerName = t.remote.Host
-	}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	c := tls.Client(socket, config)
-	if err := c.HandshakeContext(ctx); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return remote.Secure(ctx, socket, t.o.TLS, t.remote.Host)
 }
 
 // login opens connection and channel over a socket.

@@ -11,8 +11,8 @@ import (
 	lib "github.com/rabbitmq/amqp091-go"
 )
 
-// remote is where the broker is and who we are there.
-type remote struct {
+// place is where the broker is and who we are there.
+type place struct {
 	lib.URI
 	hasUser bool // the URL names one
 }
@@ -21,10 +21,10 @@ type remote struct {
 var errURL = errors.New("not a url of the form amqp://user:password@host:port/vhost " +
 	"(in user, password and vhost write reserved characters as %XX)")
 
-func parseURL(text string) (remote, error) {
+func parseURL(text string) (place, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Fragment != "" {
-		return remote{}, errURL
+		return place{}, errURL
 	}
 	if u.RawQuery != "" {
 		keys := make([]string, 0, 4)
@@ -32,19 +32,19 @@ func parseURL(text string) (remote, error) {
 			keys = append(keys, key)
 		}
 		slices.Sort(keys)
-		return remote{}, fmt.Errorf("url of a remote broker: options in it are not read: %q", keys)
+		return place{}, fmt.Errorf("url of a remote broker: options in it are not read: %q", keys)
 	}
 	uri, err := lib.ParseURI(text)
 	if err != nil || uri.Port <= 0 || uri.Port > 65535 {
-		return remote{}, errURL
+		return place{}, errURL
 	}
-	return remote{URI: uri, hasUser: u.User != nil}, nil
+	return place{URI: uri, hasUser: u.User != nil}, nil
 }
 
-func (r remote) address() string { return net.JoinHostPort(r.Host, strconv.Itoa(r.Port)) }
+func (r place) address() string { return net.JoinHostPort(r.Host, strconv.Itoa(r.Port)) }
 
 // String leaves the password out.
-func (r remote) String() string {
+func (r place) String() string {
 	u := url.URL{Scheme: r.Scheme, Host: r.address(), Path: "/" + r.Vhost, RawPath: "/" + url.PathEscape(r.Vhost)}
 	if r.hasUser {
 		u.User = url.User(r.Username)

@@ -1,0 +1,57 @@
+package bridge
+
+import "strings"
+
+const (
+	// HeaderPath, in a message that came or goes over a remote MQTT broker, is
+	// the nodes that it has been at, in order, with spaces between them. It is
+	// a user property of the same name there.
+	HeaderPath = "x-leveret-path"
+	// UserNode is a user property of CONNECT and CONNACK: the node of a broker of
+	// our kind. One that says it is told ours.
+	UserNode = "leveret-node"
+
+	// hopsMax bounds a path: who has been at more nodes than that is lost.
+	hopsMax = 16
+	nodeMax = 64 // bytes
+)
+
+// ValidNode reports whether a node's name can stand in a path.
+func ValidNode(node string) bool {
+	return node != "" && len(node) <= nodeMax && !strings.ContainsFunc(node, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// Path is what HeaderPath holds.
+type Path string
+
+// Loops reports a message that has been at the node before, or that has come
+// too far.
+func (p Path) Loops(node string) bool {
+	if node == "" || p == "" {
+		return false
+	}
+	return p.has(node) || strings.Count(string(p), " ") >= hopsMax-1
+}
+
+// With is the path with the nodes at its end, as far as they are not in it.
+func (p Path) With(nodes ...string) Path {
+	for _, n := range nodes {
+		switch {
+		case n == "" || p.has(n):
+		case p == "":
+			p = Path(n)
+		default:
+			p += Path(" " + n)
+		}
+	}
+	return p
+}
+
+func (p Path) has(node string) bool {
+	for n := range strings.FieldsSeq(string(p)) {
+		if n == node {
+			return true
+		}
+	}
+	return false
+}
