@@ -115,7 +115,7 @@ func (c *conn) reply(lsn spool.LSN, r *reply) error {
 		}
 	}
 	c.acks.push(lsn, promise{reply: r})
-	c.poke()
+	c.due = true
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package mqtt
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -11,12 +13,14 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/amqp/socket"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
 
-// conn is one client's connection. Its goroutine is the reader, which starts
-// the writer once the client is let in.
+// conn is one client's connection. Its goroutine is the reader. The writer's
+// begins when there is something to do and ends when there was nothing for a
+// while, see speak.go.
 type conn struct {
 	door     *Door
 	accepted time.Time
@@ -25,6 +29,7 @@ type conn struct {
 	socket net.Conn
 	source source
 	in     *mqttwire.Reader
+	out    writer
 
 	terms              // set by connect, then never changed
 	log   *slog.Logger // likewise
@@ -42,11 +47,15 @@ type conn struct {
 	welcomed  bool      // CONNACK was promised
 	resumed   spool.LSN // what was found of the session is safe when the log is durable up to it
 	incoming  incoming
+	due       bool // promises were made that nobody was told of, see speak
 
 	// The reader replaces it, both read it.
 	subs atomic.Pointer[subscriptions]
 
-	sysDue atomic.Bool // the writer is to tell of the $SYS tree
+	sysDue atomic.Bool    // the writer is to tell of the $SYS tree
+	outbox atomic.Bool    // the core has deliveries, set by its wake function
+	stage  atomic.Int32   // of the writer's goroutine, see stageClosed
+	over   sync.WaitGroup // that goroutine, from the client's welcome to its end
 
 	acks     acks
 	inflight inflight
@@ -69,7 +78,8 @@ func newConn(d *Door, socket net.Conn) *conn {
 		ended: make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
-	c.source.Conn = socket
+	c.source.Socket, c.source.conn = socketOf(socket), c
+	c.out.conn = c
 	c.in = mqttwire.NewReader(&c.source, mqttwire.ConnectSizeMax)
 	c.subs.Store(new(subscriptions))
 	// Here and not in serve: end may come first, and its deadline must win.
@@ -80,31 +90,57 @@ func newConn(d *Door, socket net.Conn) *conn {
 // source is the socket as the reader sees it. Bytes count as a sign of life: a
 // large packet may take longer than the keep alive on a slow link.
 type source struct {
-	net.Conn
+	*socket.Socket
+	conn     *conn
 	patience time.Duration // 0: as set before
 }
 
-func (s *source) Read(b []byte) (int, error) {
-	if s.patience > 0 {
-		if err := s.SetReadDeadline(time.Now().Add(s.patience)); err != nil {
-			return 0, fmt.Errorf("watch the keep alive: %w", err)
+func (s *source) Read(b []byte) (n int, err error) {
+	for since := time.Now(); ; {
+		if n, err = s.Socket.Read(b); n > 0 || !s.early(err, since) {
+			return n, err
 		}
 	}
-	return s.Conn.Read(b)
+}
+
+// ReadLent is for a Reader that has nothing in hand.
+func (s *source) ReadLent(size int) (buf []byte, n int, err error) {
+	for since := time.Now(); ; {
+		if buf, n, err = s.Socket.ReadLent(size); !s.early(err, since) {
+			return buf, n, err
+		}
+	}
+}
+
+// early reports that a deadline was met which began to count before the read
+// did, and moves it: that is cheaper than to set one for each read.
+func (s *source) early(err error, since time.Time) bool {
+	if s.patience == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	until := since.Add(s.patience)
+	if !time.Now().Before(until) || s.SetReadDeadline(until) != nil {
+		return false
+	}
+	select {
+	case <-s.conn.ended: // which wanted another deadline
+		return false
+	default:
+		return true
+	}
 }
 
 // serve runs the connection to its end.
 func (c *conn) serve() {
-	var writing sync.WaitGroup
 	defer c.finish()
 	defer c.socket.Close()
-	defer writing.Wait()
+	defer c.over.Wait()
 	defer c.contain()
-	if err := c.connect(); err != nil {
+	if err := apart(c.connect); err != nil {
 		c.refuse(err)
 		return
 	}
-	writing.Go(c.write)
+	c.listen()
 	c.end(endingOf(c.read()))
 }
 
@@ -155,9 +191,6 @@ func (c *conn) why() ending {
 	return *c.ending
 }
 
-// poke wakes the writer. It is also what the core calls, with its lock held.
-func (c *conn) poke() { signal(c.wake) }
-
 func signal(to chan<- struct{}) {
 	select {
 	case to <- struct{}{}:
@@ -168,6 +201,7 @@ func signal(to chan<- struct{}) {
 // read handles packets until the connection ends. What one read of the socket
 // brought is one batch.
 func (c *conn) read() error {
+	c.speak() // CONNACK
 	for {
 		p, err := c.in.Next()
 		if err == nil {
@@ -180,6 +214,9 @@ func (c *conn) read() error {
 		}
 		if err != nil {
 			return err
+		}
+		if c.due && !c.in.Buffered() {
+			c.speak()
 		}
 	}
 }
@@ -204,9 +241,9 @@ func (c *conn) handle(p mqttwire.Packet) error {
 	}
 	switch p.Type {
 	case mqttwire.TypeSubscribe:
-		return c.subscribe(p.Body)
+		return apart(func() error { return c.subscribe(p.Body) })
 	case mqttwire.TypeUnsubscribe:
-		return c.unsubscribe(p.Body)
+		return apart(func() error { return c.unsubscribe(p.Body) })
 	case mqttwire.TypePingreq:
 		return c.ping(p.Body)
 	case mqttwire.TypeDisconnect:
@@ -220,7 +257,7 @@ func (c *conn) ping(body []byte) error {
 		return err
 	}
 	c.acks.ping()
-	c.poke()
+	c.due = true
 	return nil
 }
 

@@ -193,6 +193,6 @@ func (c *conn) promiseOwed(lsn spool.LSN) error {
 		c.acks.push(max(lsn, c.resumed), p)
 	}
 	in.owed = in.owed[:0]
-	c.poke()
+	c.due = true
 	return nil
 }

@@ -96,7 +96,7 @@ func (c *conn) acknowledged(body []byte) error {
 			return wrongAnswer(mqttwire.TypePuback, ack.PacketID)
 		}
 	case slotRetained:
-		c.poke()
+		c.due = true
 	default:
 		outcome := broker.Accepted
 		if ack.Reason.Failed() {
@@ -213,7 +213,7 @@ func (c *conn) promiseTaken(batch []received, ps []broker.Publish) {
 	}
 	c.acks.mu.Unlock()
 	if promised {
-		c.poke()
+		c.due = true
 	}
 }
 
@@ -239,7 +239,7 @@ func (c *conn) reject(r *received, reason mqttwire.ReasonCode) error {
 			delete(c.incoming.taken, r.id)
 		}
 		c.acks.push(0, promise{kind: r.answer(), id: r.id, reason: reason})
-		c.poke()
+		c.due = true
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ func (r *retained) want(filters []string, subs *subscriptions) {
 func (w *writer) sendRetained() error {
 	r := &w.retained
 	for len(r.found) > 0 || w.nextFilter() {
+		if w.direct { // may be long
+			break
+		}
 		open, err := w.sendValue(r.found[0])
 		if err != nil {
 			return err

@@ -138,7 +138,7 @@ func (c *conn) join() error {
 	if c.access != nil {
 		who.Access = &sessionAccess{queue: c.session.queue, exchange: c.door.Exchange, user: c.access}
 	}
-	core, err := c.door.Broker.Connect(c.door.VHost, who, c.poke)
+	core, err := c.door.Broker.Connect(c.door.VHost, who, c.deliverable)
 	if err != nil {
 		return fmt.Errorf("connect the client to the broker: %w", err)
 	}

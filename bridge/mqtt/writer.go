@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"leveret/amqp/broker"
@@ -11,9 +12,11 @@ import (
 	"leveret/spool"
 )
 
-// writer is what the writing goroutine of a connection works with.
+// writer is what writes to a client. Its fields belong to whoever has the turn.
 type writer struct {
 	*conn
+	turn       sync.Mutex
+	direct     bool    // the reader has the turn, and cannot wait
 	buf        []byte  // packets of this round
 	block      *[]byte // where buf is from, and goes back to: door.buffers
 	ready      []promise
@@ -38,33 +41,78 @@ const (
 	readyKeep      = 16
 )
 
-// write runs the writer until the connection has ended, then says the last
-// words and closes the socket, which frees the reader.
+// write runs the writer's goroutine. When the connection has ended it says the
+// last words and closes the socket, which frees the reader.
 func (c *conn) write() {
-	defer c.socket.Close()
+	if c.writeOn() {
+		return // until the next poke
+	}
+	_ = c.socket.Close()
+	c.stage.Store(stageClosed)
+	c.over.Done()
+}
+
+// writeOn makes rounds until there is nothing to do for a while, or the
+// connection has ended.
+func (c *conn) writeOn() (goesOn bool) {
 	defer c.contain()
-	w := writer{conn: c}
-	for {
-		moved, err := w.round()
+	w := &c.out
+	linger := time.NewTimer(writerLinger)
+	defer linger.Stop()
+	for busy := true; ; {
+		moved, err := w.waitingRound()
 		if err != nil {
 			c.end(endingOf(err))
 			w.farewell()
-			return
+			return false
 		}
 		select {
 		case <-c.wake:
+			busy = true
 		case <-moved:
+			busy = true
+		case <-linger.C:
+			if !busy && moved == nil && w.rest() {
+				return true
+			}
+			busy = false
+			linger.Reset(writerLinger)
 		case <-c.ended:
 			w.farewell()
-			return
+			return false
 		}
 	}
+}
+
+// rest ends the goroutine unless something has come up meanwhile.
+func (w *writer) rest() bool {
+	w.turn.Lock()
+	w.retire()
+	w.turn.Unlock()
+	w.stage.Store(stageAway)
+	again := len(w.wake) > 0
+	select {
+	case <-w.ended:
+		again = true
+	default:
+	}
+	return !again || !w.stage.CompareAndSwap(stageAway, stageHere)
+}
+
+// waitingRound is a round of the goroutine, which may wait for its turn and for
+// the client.
+func (w *writer) waitingRound() (moved <-chan struct{}, err error) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	return w.round()
 }
 
 // round writes all that may go out now. Retained messages come before
 // deliveries that were taken before they were looked up, see retained.
 func (w *writer) round() (moved <-chan struct{}, err error) {
-	w.deliveries = w.core.Take(w.deliveries)
+	if !w.direct && w.outbox.Swap(false) {
+		w.deliveries = w.core.Take(w.deliveries)
+	}
 	if moved, err = w.answers(); err != nil {
 		return nil, err
 	}
@@ -87,6 +135,8 @@ func (w *writer) round() (moved <-chan struct{}, err error) {
 		return nil, err
 	}
 	w.shrink()
+	clear(w.deliveries)
+	w.deliveries = w.deliveries[:0]
 	return moved, nil
 }
 
@@ -163,11 +213,9 @@ func (w *writer) flush() error {
 			return err
 		}
 	}
-	if w.block != nil && cap(w.buf) <= bufferKeep {
-		*w.block = w.buf
-		w.door.buffers.Put(w.block)
+	if len(w.buf) == 0 {
+		w.close()
 	}
-	w.buf, w.block = nil, nil
 	for qos := range w.sent {
 		if w.sent[qos] > 0 {
 			w.door.counts.sent[qos].Add(w.sent[qos])
@@ -175,6 +223,15 @@ func (w *writer) flush() error {
 		}
 	}
 	return nil
+}
+
+// close gives the buffer back.
+func (w *writer) close() {
+	if w.block != nil && cap(w.buf) <= bufferKeep {
+		*w.block = w.buf
+		w.door.buffers.Put(w.block)
+	}
+	w.buf, w.block = nil, nil
 }
 
 func (w *writer) settle() error {
@@ -186,16 +243,23 @@ func (w *writer) settle() error {
 	return err
 }
 
-// send writes to the socket. A client that takes nothing for WriteTimeout is
-// dead; when the connection is ending there is less time.
+// send writes to the socket: first what it takes at once, which is mostly all,
+// and unless the reader has the turn what it takes in time. What is left stays
+// in buf. A client that takes nothing for WriteTimeout is dead; when the
+// connection is ending there is less time.
 func (w *writer) send() error {
-	_ = w.socket.SetWriteDeadline(time.Now().Add(w.door.WriteTimeout))
-	select {
-	case <-w.ended:
-		_ = w.socket.SetWriteDeadline(time.Now().Add(farewellTimeout))
-	default:
+	n, err := w.source.Try(w.buf)
+	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
+	if w.direct || len(w.buf) == 0 {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("write to the client: %w", err)
+		}
+		return nil
 	}
-	_, err := w.socket.Write(w.buf)
+	w.grantTime(time.Now().Add(w.door.WriteTimeout))
+	_, err = w.socket.Write(w.buf)
+	w.buf = w.buf[:0]
+	w.grantTime(time.Time{}) // the next Try is not to fail for it
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errStuck
@@ -205,6 +269,16 @@ func (w *writer) send() error {
 	return nil
 }
 
+// grantTime sets the deadline of writes, or that of last words.
+func (w *writer) grantTime(until time.Time) {
+	_ = w.socket.SetWriteDeadline(until)
+	select {
+	case <-w.ended:
+		_ = w.socket.SetWriteDeadline(time.Now().Add(farewellTimeout))
+	default:
+	}
+}
+
 // farewell sends the promises that have become true, and then why the
 // connection ends, which only MQTT 5 can say.
 func (w *writer) farewell() {
@@ -212,6 +286,8 @@ func (w *writer) farewell() {
 	if why.silent {
 		return
 	}
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	_, _ = w.answers() // a log that failed lets nothing come true
 	if w.version == mqttwire.V5 {
 		bye := mqttwire.Disconnect{Reason: why.reason}
@@ -224,6 +300,15 @@ func (w *writer) farewell() {
 		w.buf, _ = mqttwire.AppendDisconnect(w.buf, w.version, &bye)
 	}
 	_ = w.flush() // nothing comes after it
+}
+
+// retire gives back what only a busy connection has a use for.
+func (w *writer) retire() {
+	if len(w.held) == 0 {
+		w.held = nil
+	}
+	w.deliveries, w.settled, w.ready = nil, nil, nil
+	w.props, w.addresses = mqttwire.PropertyWriter{}, addresses{}
 }
 
 // shrink gives memory back after a burst.

@@ -13,12 +13,22 @@ const (
 	fruitlessReads = 100      // reads of nothing in a row before we give up
 )
 
+// Lender is a source that waits for bytes before it takes memory for them: an
+// idle Reader then holds no buffer. ReadLent gives n bytes in a buffer of size
+// or more, or an error and no buffer; GiveBack takes any buffer back.
+type Lender interface {
+	ReadLent(size int) (buf []byte, n int, err error)
+	GiveBack(buf []byte)
+}
+
 // Reader cuts a byte stream into packets.
 type Reader struct {
 	src        io.Reader
+	lender     Lender // src, if it is one
 	sizeMax    int
 	version    Version // 0 before CONNECT
-	buf        []byte  // nil before the first read
+	buf        []byte  // nil before the first read, and while a lender waits
+	size       int     // of buf, also while there is none
 	start, end int     // what has come and was not yet given out
 	quiet      int     // reads in a row that brought less than an eighth
 	filled     bool    // the last read left no room
@@ -27,7 +37,9 @@ type Reader struct {
 
 // NewReader reads packets of at most sizeMax bytes, fixed header included.
 func NewReader(src io.Reader, sizeMax int) *Reader {
-	return &Reader{src: src, sizeMax: sizeMax}
+	r := &Reader{src: src, sizeMax: sizeMax}
+	r.lender, _ = src.(Lender)
+	return r
 }
 
 // SetMax changes the limit, from the next packet on.
@@ -116,17 +128,14 @@ func (r *Reader) fill(need int) error {
 		r.failed = nil
 		return r.cutShort(err)
 	}
+	if r.lender != nil && r.start == r.end {
+		return r.borrow()
+	}
 	r.makeRoom(need)
 	for range fruitlessReads {
 		n, err := r.src.Read(r.buf[r.end:])
 		if n > 0 {
-			r.filled = r.end+n == len(r.buf)
-			if n < len(r.buf)/8 {
-				r.quiet++
-			} else {
-				r.quiet = 0
-			}
-			r.end += n
+			r.note(n)
 			r.failed = err
 			return nil
 		}
@@ -137,6 +146,36 @@ func (r *Reader) fill(need int) error {
 	return io.ErrNoProgress
 }
 
+// borrow reads into a buffer of the lender's, when nothing is left in the last.
+func (r *Reader) borrow() error {
+	size := r.fit(0, 0)
+	if r.buf != nil {
+		r.lender.GiveBack(r.buf)
+	}
+	r.buf, r.start, r.end = nil, 0, 0
+	buf, n, err := r.lender.ReadLent(size)
+	if err != nil {
+		return err
+	}
+	if size != r.size {
+		r.filled, r.quiet = false, 0
+	}
+	r.buf, r.size = buf, size
+	r.note(n)
+	return nil
+}
+
+// note learns from a read of n bytes.
+func (r *Reader) note(n int) {
+	r.filled = r.end+n == len(r.buf)
+	if n < len(r.buf)/8 {
+		r.quiet++
+	} else {
+		r.quiet = 0
+	}
+	r.end += n
+}
+
 func (r *Reader) cutShort(err error) error {
 	if err == io.EOF && r.end > r.start {
 		return io.ErrUnexpectedEOF
@@ -144,33 +183,39 @@ func (r *Reader) cutShort(err error) error {
 	return err
 }
 
-// makeRoom moves the beginning of a packet to the front and fits the buffer to
-// the traffic: it doubles while reads fill it, so that one read brings many
-// packets, and goes back to the least when the peer has grown quiet or a large
-// packet is over. Beyond bufferBusyMax it grows only with bytes that came.
+// makeRoom moves the beginning of a packet to the front of a buffer that fits.
 func (r *Reader) makeRoom(need int) {
 	pending := r.end - r.start
-	size := len(r.buf)
-	switch {
-	case size == 0:
-		size = bufferMin
-	case pending == size:
-		size = min(2*size, max(need, bufferBusyMax))
-	case size > bufferBusyMax && need <= bufferBusyMax:
-		size = bufferBusyMax
-	case r.filled && size < bufferBusyMax:
-		size *= 2
-	case pending == 0 && r.quiet >= quietReadsMax:
-		size = bufferMin
-	}
+	size := r.fit(need, pending)
 	if size == len(r.buf) {
 		copy(r.buf, r.buf[r.start:r.end])
 	} else {
 		fresh := make([]byte, size)
 		copy(fresh, r.buf[r.start:r.end])
-		r.buf = fresh
+		r.buf, r.size = fresh, size
 		r.filled = false
 		r.quiet = 0
 	}
 	r.start, r.end = 0, pending
+}
+
+// fit fits the buffer's size to the traffic: it doubles while reads fill it, so
+// that one read brings many packets, and goes back to the least when the peer
+// has grown quiet or a large packet is over. Beyond bufferBusyMax it grows only
+// with bytes that came.
+func (r *Reader) fit(need, pending int) int {
+	size := r.size
+	switch {
+	case size == 0:
+		return bufferMin
+	case pending == size:
+		return min(2*size, max(need, bufferBusyMax))
+	case size > bufferBusyMax && need <= bufferBusyMax:
+		return bufferBusyMax
+	case r.filled && size < bufferBusyMax:
+		return 2 * size
+	case pending == 0 && r.quiet >= quietReadsMax:
+		return bufferMin
+	}
+	return size
 }
