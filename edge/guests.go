@@ -2,9 +2,11 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"net"
 	"reflect"
 	"sync"
+	"syscall"
 
 	"leveret/edge/users"
 )
@@ -115,6 +117,14 @@ func (l *guestListener) Accept() (net.Conn, error) {
 type guestConn struct {
 	net.Conn
 	leave func()
+}
+
+// SyscallConn is that of the socket, for doors that know how to wait with it.
+func (c *guestConn) SyscallConn() (syscall.RawConn, error) {
+	if socket, ok := c.Conn.(syscall.Conn); ok {
+		return socket.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // Close forgets the connection.

@@ -73,6 +73,9 @@ func (c *Conn) Retained(pattern string) []*amqp.Message { return c.v.retainedBy(
 func (v *VHost) retainedBy(pattern string) []*amqp.Message {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if len(v.retained.values) == 0 {
+		return nil // a trie for each subscriber would be half of what its SUBACK costs
+	}
 	var one topicRoutes
 	one.add(&binding{key: pattern})
 	exact := !strings.ContainsAny(pattern, "*#")

@@ -38,11 +38,10 @@ type transfer struct {
 // Of makes a socket of a connection.
 func Of(nc net.Conn) *Socket {
 	s := &Socket{Conn: nc}
-	switch k := nc.(type) {
-	case *net.TCPConn:
-		s.raw, _ = k.SyscallConn()
-	case *net.UnixConn:
-		s.raw, _ = k.SyscallConn()
+	if k, ok := nc.(syscall.Conn); ok {
+		if raw, err := k.SyscallConn(); err == nil {
+			s.raw = raw
+		}
 	}
 	s.tryRead, s.tryToSend = s.readNow, s.writeNow
 	return s

@@ -59,9 +59,7 @@ func (c *conn) connect() error {
 			return err
 		}
 	}
-	timeout := time.NewTimer(time.Until(c.accepted.Add(c.door.ConnectTimeout)))
-	defer timeout.Stop()
-	if err := c.door.enter(c, timeout.C); err != nil {
+	if err := c.door.enter(c, c.accepted.Add(c.door.ConnectTimeout)); err != nil {
 		return err
 	}
 	present, lsn, err := c.open(&m)

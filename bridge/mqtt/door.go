@@ -196,7 +196,8 @@ func (d *Door) closeAll() {
 
 // enter makes c the owner of its client id's session. A connection that owns
 // it is told to go, and c waits until it has gone.
-func (d *Door) enter(c *conn, timeout <-chan time.Time) error {
+func (d *Door) enter(c *conn, deadline time.Time) error {
+	var timeout <-chan time.Time
 	for {
 		d.mu.Lock()
 		old := d.clients[c.client]
@@ -208,6 +209,11 @@ func (d *Door) enter(c *conn, timeout <-chan time.Time) error {
 		}
 		d.mu.Unlock()
 		old.end(ending{reason: mqttwire.SessionTakenOver, text: "the client connected anew"})
+		if timeout == nil {
+			timer := time.NewTimer(time.Until(deadline))
+			defer timer.Stop()
+			timeout = timer.C
+		}
 		select {
 		case <-old.gone:
 		case <-c.ended:
