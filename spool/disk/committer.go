@@ -253,6 +253,9 @@ func (c *committer) write(records int) error {
 	if err := c.files.settle(c.index.changes.bytes); err != nil {
 		return err
 	}
+	if err := c.files.ahead.pave(c.out.logged(c.index.changes.list)); err != nil {
+		return err
+	}
 	c.mark = next
 	if next.commits >= c.high.noted.commits+markEvery {
 		if err := c.high.note(next); err != nil {

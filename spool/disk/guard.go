@@ -87,6 +87,7 @@ type folder struct {
 	d        *os.File
 	changed  time.Time    // of the folder, when it was last synced
 	moved    atomic.Int64 // bytes that went through the mapped files
+	ahead    paver        // the writer's
 	manifest struct {     // as last copied
 		size    int64
 		changed time.Time
@@ -102,7 +103,7 @@ func openFolder(o *Options) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool folder: %w", err)
 	}
-	return &folder{dir: o.Dir, resident: o.ResidentMax, d: d}, nil
+	return &folder{dir: o.Dir, resident: o.ResidentMax, d: d, ahead: paver{dir: o.Dir, stale: true}}, nil
 }
 
 // sameTick is the span in which two changes of a folder may carry the same time.
@@ -130,7 +131,7 @@ func (f *folder) settle(wrote int64) error {
 		if err := f.d.Sync(); err != nil {
 			return fmt.Errorf("sync spool folder: %w", err)
 		}
-		f.changed = at
+		f.changed, f.ahead.stale = at, true
 		adviseRandom(f.dir)
 		grown = true
 	}
@@ -190,4 +191,4 @@ func (f *folder) used() int64 {
 	return f.bytes + f.since
 }
 
-func (f *folder) close() error { return f.d.Close() }
+func (f *folder) close() error { return errors.Join(f.ahead.close(), f.d.Close()) }

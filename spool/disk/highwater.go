@@ -124,7 +124,7 @@ func (h *highWater) note(m mark) error {
 	}
 	_, err := h.f.WriteAt(m.encode(), h.turn*markSlot)
 	if err == nil {
-		err = h.f.Sync()
+		err = syncData(h.f)
 	}
 	if err != nil {
 		return fmt.Errorf("write high-water file: %w", err)

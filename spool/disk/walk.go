@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -50,7 +51,9 @@ func logsIn(dir, ext string) ([]string, error) {
 			names = append(names, filepath.Join(dir, f.Name()))
 		}
 	}
-	slices.Sort(names) // numbers have leading zeros
+	slices.SortFunc(names, func(a, b string) int { // numbers have five digits, or more
+		return cmp.Or(len(a)-len(b), strings.Compare(a, b))
+	})
 	return names, nil
 }
 

@@ -70,14 +70,15 @@ func (w writer) cost(c change) int64 {
 }
 
 func (w writer) fits(list []change) bool {
-	if int64(len(list)) > w.countMax {
-		return false
-	}
-	var size int64
+	return int64(len(list)) <= w.countMax && w.logged(list) <= w.sizeMax
+}
+
+// logged is about how much some changes take in the write-ahead log.
+func (w writer) logged(list []change) (size int64) {
 	for _, c := range list {
 		size += w.cost(c)
 	}
-	return size <= w.sizeMax
+	return size
 }
 
 // write returns nil only when everything is on the disk.
