@@ -36,6 +36,7 @@ type committer struct {
 	*Store
 	ended   time.Time // of the last commit
 	janitor janitor
+	merger  merger
 	writers []*chunkWriter // buffers for chunks, used again
 
 	pace     time.Time // small groups wait until then, see spend
@@ -122,6 +123,9 @@ func (c *committer) awaitSpace(ctx context.Context) error {
 // inBetween does one step of the work that goes on between commits.
 func (c *committer) inBetween() (more bool, err error) {
 	if more, err = c.resumePurges(); more || err != nil {
+		return more, err
+	}
+	if more, err = c.merge(); more || err != nil {
 		return more, err
 	}
 	return c.janitor.sweep()

@@ -16,6 +16,9 @@
 // flight, plus what is staged, so nothing is seen twice and nothing is missed
 // while the writer moves records from one to the other.
 //
+// Between two commits the writer also merges (merge.go): small chunks of a backlog
+// that came as a trickle, and chunks in which only a few messages stayed.
+//
 // In memory stand, for the whole backlog, 4 bytes for each chunk and a few
 // words for each queue that has something stored; index entries only in a
 // bounded cache (index.go).
@@ -91,7 +94,8 @@
 //	u32 crc of key and value
 //
 // Entries of one queue never overlap. A chunk is deleted together with the last
-// entry that refers to it.
+// entry that refers to it. Merged chunks hold copies of what others held; these
+// are deleted with it, in one transaction.
 //
 // A group that does not fit into one Badger transaction (15 % of the memtable)
 // stays atomic: chunks and what else fits go into the first transaction together

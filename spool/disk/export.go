@@ -21,8 +21,8 @@ import (
 //	     position; uv payload size, uv length, stored form
 //	'z'  u64 chunks, u64 messages in the whole file: the last frame
 //
-// Chunks come in the order of their ids, so a file that was cut short can be
-// continued behind its last one.
+// Chunks come in an order that is the same each time, so a file that was cut
+// short can be continued behind its last one.
 const (
 	frameHead       = 'L'
 	frameDefinition = 'd'

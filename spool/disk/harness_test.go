@@ -26,6 +26,7 @@ func small(dir string) disk.Options {
 	o.ValueThreshold = 1 << 10
 	o.CommitWindow, o.CommitsPerSecond = 2*time.Millisecond, 0
 	o.StageBytesMax = 64 << 20
+	o.ReclaimBytes, o.MergeChunks = 1<<20, 8
 	return o
 }
 

@@ -52,7 +52,7 @@ type importer struct {
 	s     *Store
 	defs  map[string]bool
 	next  map[spool.QueueID]spool.Pos
-	after uint64 // the last chunk that is in
+	after uint64 // chunks up to this one are in; 0: from here on none is
 	done  Imported
 }
 
@@ -72,6 +72,11 @@ func (m *importer) begin() error {
 }
 
 func (m *importer) run(ctx context.Context, f *os.File) error {
+	if known, err := knows(f, m.after); err != nil {
+		return fmt.Errorf("import: %w", err)
+	} else if !known {
+		m.after = 0 // of another file
+	}
 	in := frames{in: bufio.NewReaderSize(f, 256<<10)}
 	var seen exported
 	for !seen.ended {
@@ -100,6 +105,31 @@ func (m *importer) run(ctx context.Context, f *os.File) error {
 	return nil
 }
 
+// knows reports whether an export has a certain chunk, and goes back to where
+// the file was.
+func knows(f *os.File, chunk uint64) (known bool, err error) {
+	if chunk == 0 {
+		return false, nil
+	}
+	start, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return false, err
+	}
+	in := frames{in: bufio.NewReaderSize(f, 256<<10)}
+	for !known {
+		kind, payload, err := in.next()
+		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+		known = kind == frameChunk && len(payload) >= chunkHeading && be.Uint64(payload) == chunk
+	}
+	_, err = f.Seek(start, io.SeekStart)
+	return known, err
+}
+
 func (m *importer) frame(ctx context.Context, kind byte, payload []byte) error {
 	switch kind {
 	case frameDefinition:
@@ -126,8 +156,14 @@ func (m *importer) definition(ctx context.Context, payload []byte) error {
 
 func (m *importer) chunk(ctx context.Context, payload []byte) error {
 	list, id, err := decodeChunkFrame(payload)
-	if err != nil || id <= m.after {
+	if err != nil {
 		return err
+	}
+	if m.after != 0 {
+		if id == m.after {
+			m.after = 0
+		}
+		return nil
 	}
 	var b spool.Batch
 	for _, r := range list {

@@ -37,6 +37,11 @@ type index struct {
 	changes changes
 	touched []spool.QueueID // whose head may have moved
 
+	inline  int64 // stored bytes from which a chunk goes to the value log
+	small   int   // entries of chunks below that
+	kept    int   // as many of them the last merge left
+	thinned int64 // payload that left since the last look for sparse chunks
+
 	removed   int64 // places that left, in the group being built
 	freed     int64 // stored bytes of the chunks deleted in it
 	corrupted uint64
@@ -46,7 +51,8 @@ type queueIndex struct {
 	id       spool.QueueID
 	head     spool.Pos // no stored entry begins below
 	entries  int
-	resident []*entry // by first
+	resident []*entry  // by first
+	seen     spool.Pos // a merge has looked at small chunks up to here
 }
 
 func newIndex() *index {
@@ -88,6 +94,7 @@ func (ix *index) leave(q spool.QueueID, leaves []leave) error {
 		if e.remove(l.pos, int64(l.size)) {
 			ix.runs += max(0, len(e.runs)-before)
 			ix.removed++
+			ix.thinned += int64(l.size)
 			ix.mark(e)
 		}
 	}
@@ -204,7 +211,7 @@ func (ix *index) evict() {
 	}
 }
 
-// insert stores a new entry, which lies behind all others of its queue.
+// insert stores a new entry, which overlaps with no other of its queue.
 func (ix *index) insert(e *entry) {
 	qi := ix.queues[e.queue]
 	if qi == nil {
@@ -212,7 +219,12 @@ func (ix *index) insert(e *entry) {
 		ix.queues[e.queue] = qi
 	}
 	qi.entries++
-	qi.resident = append(qi.resident, e)
+	qi.head = min(qi.head, e.first)
+	i, _ := slices.BinarySearchFunc(qi.resident, e.first, byFirst)
+	qi.resident = slices.Insert(qi.resident, i, e)
+	if ix.isSmall(e) {
+		ix.small++
+	}
 	ix.link(e)
 	ix.refs.set(e.chunk, ix.refs.get(e.chunk)+1)
 	ix.touched = append(ix.touched, e.queue)
@@ -238,6 +250,9 @@ func (ix *index) flush() {
 
 // forget takes a deleted entry off its queue.
 func (ix *index) forget(e *entry) {
+	if ix.isSmall(e) {
+		ix.small--
+	}
 	qi := ix.queues[e.queue]
 	if qi == nil {
 		return

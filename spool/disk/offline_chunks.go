@@ -15,27 +15,31 @@ type Stored struct {
 	Data []byte
 }
 
-// Chunks calls fn with the live messages of each chunk whose id is above
-// after, in order. What is damaged is noted and left out; data is valid during
-// the call.
+// Chunks calls fn with the live messages of each chunk behind after, so that
+// those of each queue come in their order. 0, and a chunk that is not there,
+// stand for the beginning. What is damaged is noted and left out; data is valid
+// during the call.
 func (o *Offline) Chunks(after uint64, fn func(id uint64, list []Stored) error) error {
 	entries, err := o.entries()
 	if err != nil {
 		return err
 	}
-	for _, k := range o.sorted(classChunk) {
-		if len(k) != 9 {
-			continue // a further part
-		}
-		id := be.Uint64([]byte(k[1:]))
-		if id <= after {
-			continue
-		}
+	byChunk := make(map[uint64][]*entry)
+	for _, e := range entries {
+		byChunk[e.chunk] = append(byChunk[e.chunk], e)
+	}
+	ids := o.chunkIDs()
+	ids = orderOf(slices.DeleteFunc(entries, func(e *entry) bool {
+		_, there := slices.BinarySearch(ids, e.chunk)
+		return !there
+	})).sort(ids)
+	ids = ids[slices.Index(ids, after)+1:]
+	for _, id := range ids {
 		raw, err := o.whole(id)
 		if err != nil {
 			return err
 		}
-		list, err := o.messages(id, raw, entries[id])
+		list, err := o.messages(id, raw, byChunk[id])
 		if err != nil {
 			o.damaged("chunk %d: %v", id, err)
 			continue
@@ -50,9 +54,18 @@ func (o *Offline) Chunks(after uint64, fn func(id uint64, list []Stored) error) 
 	return nil
 }
 
-// entries reads the index, by chunk.
-func (o *Offline) entries() (map[uint64][]*entry, error) {
-	byChunk := make(map[uint64][]*entry)
+// chunkIDs lists the chunks, rising.
+func (o *Offline) chunkIDs() (ids []uint64) {
+	for _, k := range o.sorted(classChunk) {
+		if len(k) == 9 { // else a further part
+			ids = append(ids, be.Uint64([]byte(k[1:])))
+		}
+	}
+	return ids
+}
+
+// entries reads the index, in the order of its keys.
+func (o *Offline) entries() (list []*entry, err error) {
 	for _, k := range o.sorted(classEntry) {
 		v, err := o.value(k)
 		if err != nil {
@@ -63,9 +76,9 @@ func (o *Offline) entries() (map[uint64][]*entry, error) {
 			o.damaged("%v", err)
 			continue
 		}
-		byChunk[e.chunk] = append(byChunk[e.chunk], e)
+		list = append(list, e)
 	}
-	return byChunk, nil
+	return list, nil
 }
 
 // whole joins the parts of a chunk.

@@ -55,8 +55,12 @@ type Options struct {
 	// stands for 64 MB and two value log files, but at most 10 % of the volume.
 	ReserveBytes int64
 
-	// ReclaimBytes of deleted chunks start the work of giving space back.
+	// ReclaimBytes of deleted chunks start the work of giving space back. When a
+	// 32nd of it has left chunks that others stay in, those are looked at.
 	ReclaimBytes int64
+	// MergeChunks is how many small chunks a backlog may have before they are
+	// merged into large ones. 0 stands for 1024, a negative number for no merging.
+	MergeChunks int
 	// ResidentMax is how much of the mapped files may stay in memory before
 	// the kernel is asked to page them out. 0 stands for no limit.
 	ResidentMax int64
@@ -135,6 +139,9 @@ func (o *Options) complete() error {
 	}
 	if o.ReclaimBytes <= 0 {
 		o.ReclaimBytes = 32 << 20
+	}
+	if o.MergeChunks == 0 {
+		o.MergeChunks = mergeChunks
 	}
 	if strconv.IntSize == 32 && (o.BudgetBytes <= 0 || o.BudgetBytes > budget32Max) {
 		o.BudgetBytes = budget32Max

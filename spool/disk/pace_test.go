@@ -11,7 +11,7 @@ import (
 // ones at once and is then held to the rate.
 func TestCommitsPerSecond(t *testing.T) {
 	o := small(t.TempDir())
-	o.CommitsPerSecond = 20 // 200 at once
+	o.CommitsPerSecond, o.MergeChunks = 20, -1 // 200 at once
 	l := start(t, o)
 	defer l.stop(t)
 	begun := time.Now()

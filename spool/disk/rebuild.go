@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -12,7 +13,8 @@ import (
 
 // An index entry that is lost is made anew from its chunk, whose routes repeat
 // what the index said when the chunk was written. What had left since comes
-// back: a message may come twice, but none is lost.
+// back: a message may come twice, but none is lost. The newest chunks come
+// first: what they hold may be a copy of what older ones held, see merge.go.
 
 // routesOf reads the routes of a chunk as index entries.
 func routesOf(id uint64, raw []byte) ([]*entry, error) {
@@ -44,7 +46,8 @@ func (r *recovery) rebuild() error {
 		return nil
 	}
 	made, messages := 0, 0
-	err := r.each(classChunk, func(item *badger.Item) error {
+	fresh := make(map[spool.QueueID][]span) // entries made here
+	err := r.eachBack(classChunk, func(item *badger.Item) error {
 		k := item.Key()
 		if len(k) != 9 {
 			return nil
@@ -68,6 +71,13 @@ func (r *recovery) rebuild() error {
 				return err
 			}
 			if missing {
+				e.leaveTo(fresh[e.queue])
+				if missing, err = r.uncovered(e); err != nil {
+					return err
+				}
+			}
+			if missing {
+				fresh[e.queue] = append(fresh[e.queue], span{e.first, e.top})
 				made, messages = made+1, messages+e.count()
 				r.changes.set(entryKey(e.queue, e.first), e.encode())
 				r.entry(e)
@@ -99,6 +109,69 @@ func (r *recovery) missing(e *entry) (bool, error) {
 		return false, fmt.Errorf("look for index entry: %w", err)
 	}
 	return false, nil
+}
+
+// eachBack is each from the last key to the first.
+func (r *recovery) eachBack(class byte, fn func(*badger.Item) error) error {
+	it := r.txn.NewIterator(badger.IteratorOptions{Reverse: true, Prefix: []byte{class}})
+	defer it.Close()
+	for it.Seek(append([]byte{class}, bytes.Repeat([]byte{0xff}, 16)...)); it.Valid(); it.Next() {
+		if err := fn(it.Item()); err != nil {
+			return err
+		}
+		if err := r.flush(500); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// uncovered takes out of an entry that is to be made what the index has
+// already, and reports whether anything is left.
+func (r *recovery) uncovered(e *entry) (bool, error) {
+	if len(e.runs) == 0 {
+		return false, nil
+	}
+	look := seeker{txn: r.txn}
+	defer look.close()
+	var spans []span
+	var failed error
+	note := func(have *entry, err error) bool {
+		if err != nil {
+			if !errors.Is(err, spool.ErrCorrupt) {
+				failed = err
+			}
+			return failed == nil
+		}
+		if have.first > e.top {
+			return false
+		}
+		if have.chunk > e.chunk {
+			spans = append(spans, span{have.first, have.top})
+		}
+		return true
+	}
+	before, err := look.floor(e.queue, e.first, 0)
+	if before != nil || err != nil {
+		note(before, err)
+	}
+	look.entries(e.queue, e.first, note)
+	e.leaveTo(spans)
+	return len(e.runs) > 0, failed
+}
+
+// leaveTo takes some stretches out of an entry. The sizes of what is left are a
+// share of what they were.
+func (e *entry) leaveTo(spans []span) {
+	for _, p := range spans {
+		gone := e.cut(p)
+		bytes, volatile := shareSizes(e, gone)
+		e.bytes, e.volatile = max(0, e.bytes-bytes), max(0, e.volatile-volatile)
+		if len(e.runs) == 0 {
+			return
+		}
+	}
+	e.first, e.top = max(e.first, e.runs[0].pos), e.last()
 }
 
 // brokenEntry takes note of an entry that cannot be read.

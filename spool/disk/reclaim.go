@@ -69,11 +69,12 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	if err := c.takeNotes(now, next); err != nil {
 		return look, err
 	}
+	c.merges(now, next)
 	j := &c.janitor
 	if at := j.pageOut(now); !at.IsZero() {
 		next(at)
 	}
-	if j.done != nil || j.passes > 0 || j.freed == 0 {
+	if j.done != nil || j.passes > 0 || j.freed <= 0 {
 		return look, nil
 	}
 	at := j.due(c, full || tight && j.freed >= reclaimSoon)

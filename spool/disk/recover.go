@@ -94,6 +94,7 @@ func openStore(o Options, suspect bool) (_ *Store, err error) {
 		grave: quarantine{dir: filepath.Join(o.Dir, quarantineName)},
 	}
 	s.budget.Store(o.BudgetBytes)
+	s.index.inline, s.index.thinned = o.ValueThreshold, o.thin() // one look for what the last life left
 	s.opened, s.writes = o.Now(), readWrites(o.Dir)
 	if s.zip, err = newZipper(!o.NoCompression); err != nil {
 		return nil, err
@@ -398,6 +399,9 @@ func (r *recovery) entry(e *entry) {
 		r.order = append(r.order, e.queue)
 	}
 	qi.entries++
+	if ix.isSmall(e) {
+		ix.small++
+	}
 	qi.head = min(qi.head, e.first) // one that is made anew comes late
 	d := r.depths[e.queue]
 	d.Count += e.count()
