@@ -195,9 +195,14 @@ func (d *Door) findSessions(now time.Time) {
 				d.away.add(client, seconds, now)
 			}
 		}
-		for _, s := range d.subscriptionsOf(bindings) {
+		subs := subscriptionsOf(bindings)
+		if err := d.reroute(q.Name, bindings, subs); err != nil {
+			d.Log.Warn("mqtt subscriptions cannot follow the routes", "client", client, "err", err)
+		}
+		for _, s := range subs {
 			if s.share != "" {
 				d.shares[s.share]++
+				d.rerouteShare(&s)
 			}
 		}
 	}

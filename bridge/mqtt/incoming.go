@@ -37,9 +37,10 @@ type received struct {
 
 // topic is a topic name that was checked, with its routing key.
 type topic struct {
-	key    string
-	echoes bool // the client's own no-local subscriptions match: messages are marked
-	ours   bool // the server's own: clients may not publish to it
+	key      string
+	exchange string // where it lives
+	echoes   bool   // the client's own no-local subscriptions match: messages are marked
+	ours     bool   // the server's own: clients may not publish to it
 }
 
 const (
@@ -49,7 +50,8 @@ const (
 )
 
 // topicOf finds a topic by its name, which is not empty.
-func (in *incoming) topicOf(name []byte, subs *subscriptions) (*topic, error) {
+func (c *conn) topicOf(name []byte) (*topic, error) {
+	in := &c.incoming
 	if t := in.topics[string(name)]; t != nil {
 		return t, nil
 	}
@@ -61,9 +63,10 @@ func (in *incoming) topicOf(name []byte, subs *subscriptions) (*topic, error) {
 		return nil, refusal(mqttwire.TopicNameInvalid, "topic of %d levels, at most %d are taken", levels(text), topicLevelsMax)
 	}
 	t := &topic{
-		key:    bridge.KeyFromTopic(text),
-		echoes: subs.echoes(text),
-		ours:   text == "$SYS" || strings.HasPrefix(text, "$SYS/"),
+		key:      bridge.KeyFromTopic(text),
+		exchange: c.door.exchangeOf(text),
+		echoes:   c.subs.Load().echoes(text),
+		ours:     text == "$SYS" || strings.HasPrefix(text, "$SYS/"),
 	}
 	if in.topics == nil || len(in.topics) >= topicsMax {
 		in.topics = make(map[string]*topic)
@@ -78,10 +81,11 @@ func (in *incoming) forget() { clear(in.topics) }
 
 // resolve finds the topic of a PUBLISH, by name or by alias (5.0, section
 // 3.3.2.3.4).
-func (in *incoming) resolve(p *mqttwire.Publish, subs *subscriptions) (*topic, error) {
+func (c *conn) resolve(p *mqttwire.Publish) (*topic, error) {
+	in := &c.incoming
 	alias, ok := p.Props.Uint32(mqttwire.TopicAlias)
 	if !ok {
-		return in.topicOf(p.Topic, subs)
+		return c.topicOf(p.Topic)
 	}
 	if alias > topicAliasMax {
 		return nil, refusal(mqttwire.TopicAliasInvalid, "topic alias %d, at most %d was offered", alias, topicAliasMax)
@@ -96,7 +100,7 @@ func (in *incoming) resolve(p *mqttwire.Publish, subs *subscriptions) (*topic, e
 		}
 		return *at, nil
 	}
-	t, err := in.topicOf(p.Topic, subs)
+	t, err := c.topicOf(p.Topic)
 	*at = t
 	return t, err
 }
@@ -127,7 +131,7 @@ func (c *conn) messages() []broker.Publish {
 			slab = append(slab, r.payload...)
 			m.Body = slab[start:len(slab):len(slab)]
 		}
-		m.Exchange, m.Key, m.Props = c.door.Exchange, r.topic.key, c.properties(r)
+		m.Exchange, m.Key, m.Props = r.topic.exchange, r.topic.key, c.properties(r)
 		p := broker.Publish{Msg: m, Retain: r.retain}
 		if r.qos == 2 && c.session.durable {
 			p.Mark = c.mark(markTaken, r.id, false)

@@ -17,6 +17,9 @@ type Options struct {
 	// VHost and Exchange are where topics live: "/" and "amq.topic".
 	VHost    string
 	Exchange string
+	// Routes lead topics to other exchanges than that. They hold from the start:
+	// the subscriptions of sessions that are kept are brought in line with them.
+	Routes []Route
 	// Authenticate says who a client is and what it may do. anonymous means
 	// that it gave neither user name nor password. Any error refuses it; the
 	// client is not told why.

@@ -16,7 +16,7 @@ func (c *conn) publish(packet mqttwire.Packet) error {
 	if err := p.Decode(packet.Flags, packet.Body, c.version); err != nil {
 		return err
 	}
-	t, err := c.incoming.resolve(&p, c.subs.Load())
+	t, err := c.resolve(&p)
 	if err != nil {
 		return err
 	}

@@ -77,11 +77,11 @@ func (w *writer) nextFilter() bool {
 // for room in the client's window.
 func (w *writer) sendValue(m *amqp.Message) (open bool, err error) {
 	s := w.subs.Load().find(w.retained.filter)
-	if s == nil || m.Exchange != w.door.Exchange || !w.retained.fresh && !w.stillRetained(m) {
+	if s == nil || !w.retained.fresh && !w.stillRetained(m) {
 		return true, nil
 	}
 	a := w.addresses.find(w.subs.Load(), m.Key)
-	if !a.valid || !mqttwire.MatchFilter(s.filter, a.topic) || s.noLocal && publishedBy(m.Props, w.client) {
+	if !a.valid || m.Exchange != w.door.exchangeOf(a.topic) || !mqttwire.MatchFilter(s.filter, a.topic) || s.noLocal && publishedBy(m.Props, w.client) {
 		return true, nil
 	}
 	out := outgoing{msg: m, topic: a.topic, retain: true}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -32,12 +33,13 @@ const heldMax = 32
 // sessionAccess lets a client's connection do anything to its own session, and
 // asks the user's rights for all else.
 type sessionAccess struct {
-	queue, exchange string
-	user            broker.Access
+	door  *Door
+	queue string
+	user  broker.Access
 }
 
 func (a *sessionAccess) Allows(action broker.Action, resource string) bool {
-	if resource != a.exchange && (resource == a.queue || action == broker.Read && strings.HasPrefix(resource, sharePrefix)) {
+	if !a.door.isExchange(resource) && (resource == a.queue || action == broker.Read && strings.HasPrefix(resource, sharePrefix)) {
 		return true // who may be in a group was asked when it subscribed
 	}
 	return a.user.Allows(action, resource)
@@ -51,12 +53,22 @@ func (a *sessionAccess) AllowsTopic(action broker.Action, exchange, key string) 
 
 // allows asks the user's rights for what the door's own connection does on a
 // client's behalf.
-func (c *conn) allows(action broker.Action, key string) bool {
+func (c *conn) allows(action broker.Action, exchange, key string) bool {
 	if c.access == nil {
 		return true
 	}
 	rights := sessionAccess{user: c.access}
-	return c.access.Allows(action, c.door.Exchange) && rights.AllowsTopic(action, c.door.Exchange, key)
+	return c.access.Allows(action, exchange) && rights.AllowsTopic(action, exchange, key)
+}
+
+// mayRead asks them for a filter: for all that it may meet.
+func (c *conn) mayRead(filter string) bool {
+	for _, exchange := range c.door.exchangesOf(filter) {
+		if !c.allows(broker.Read, exchange, bridge.PatternFromFilter(filter)) {
+			return false
+		}
+	}
+	return true
 }
 
 // open makes the client's session or takes the old one up. The LSN covers what
@@ -136,7 +148,7 @@ func (c *conn) join() error {
 		return err
 	}
 	if c.access != nil {
-		who.Access = &sessionAccess{queue: c.session.queue, exchange: c.door.Exchange, user: c.access}
+		who.Access = &sessionAccess{door: c.door, queue: c.session.queue, user: c.access}
 	}
 	core, err := c.door.Broker.Connect(c.door.VHost, who, c.deliverable)
 	if err != nil {
@@ -154,14 +166,14 @@ func (c *conn) resume() error {
 		return err
 	}
 	subs := new(subscriptions)
-	subs.list = c.door.subscriptionsOf(bindings)
+	subs.list = subscriptionsOf(bindings)
 	for _, b := range bindings {
 		if seconds, ok := expiryOf(b); ok {
 			c.recorded = seconds
 		}
 	}
 	for i := range subs.list {
-		if s := &subs.list[i]; !c.allows(broker.Read, s.pattern()) {
+		if s := &subs.list[i]; !c.mayRead(s.plain()) {
 			return refusal(mqttwire.NotAuthorized, "the session is subscribed to %q, which user %q may not be", s.filter, c.user)
 		}
 	}

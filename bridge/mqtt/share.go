@@ -47,7 +47,7 @@ func (c *conn) subscribeShared(f *mqttwire.Subscription, id uint32, r *reply) (m
 	switch {
 	case !ok:
 		return mqttwire.TopicFilterInvalid, 0, nil
-	case !c.allows(broker.Read, bridge.PatternFromFilter(filter)):
+	case !c.mayRead(filter):
 		return mqttwire.NotAuthorized, 0, nil
 	}
 	s := subscription{
@@ -141,7 +141,7 @@ func (d *Door) joinShare(queue, filter string, member bool) (spool.LSN, error) {
 	if err != nil {
 		return 0, err
 	}
-	bound, err := d.keeper.BindQueue(queue, d.Exchange, bridge.PatternFromFilter(filter), nil)
+	bound, err := d.bind(d.keeper, queue, filter, bridge.PatternFromFilter(filter), nil)
 	switch {
 	case err != nil && d.shares[queue] == 0:
 		_, _, undone := d.keeper.DeleteQueue(queue, false, false)
@@ -201,15 +201,16 @@ func (d *Door) endSessionLocked(client string) (spool.LSN, error) {
 	if err != nil {
 		return 0, err
 	}
-	d.leaveSharesLocked(d.subscriptionsOf(bindings))
+	d.leaveSharesLocked(subscriptionsOf(bindings))
 	return lsn, nil
 }
 
 // subscriptionsOf reads the subscriptions of a session out of its bindings.
-func (d *Door) subscriptionsOf(bindings []broker.Binding) (list []subscription) {
+func subscriptionsOf(bindings []broker.Binding) (list []subscription) {
 	for _, b := range bindings {
 		s, ok := subscriptionOf(b)
-		if ok && (b.Source == recordExchange) == (s.share != "") && (s.share != "" || b.Source == d.Exchange) {
+		same := func(of subscription) bool { return of.filter == s.filter } // in another exchange
+		if ok && (b.Source == recordExchange) == (s.share != "") && !slices.ContainsFunc(list, same) {
 			list = append(list, s)
 		}
 	}

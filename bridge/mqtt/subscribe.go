@@ -86,13 +86,13 @@ func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32, r *reply) (mqtt
 	}
 	// The writer must know it before the first message comes.
 	c.setSubscriptions(subs.with(s))
-	lsn, err := c.core.BindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
+	lsn, err := c.door.bind(c.core, c.session.queue, s.filter, s.key(), s.args())
 	if err != nil {
 		c.setSubscriptions(subs)
 		return c.refused(f.Filter, err)
 	}
 	if old != nil && *old != s {
-		unbound, err := c.core.UnbindQueue(c.session.queue, c.door.Exchange, old.key(), old.args())
+		unbound, err := c.door.unbind(c.core, c.session.queue, old.filter, old.key(), old.args())
 		if err != nil {
 			return c.refused(f.Filter, err)
 		}
@@ -155,7 +155,7 @@ func (c *conn) unsubscribeOne(filter string) (mqttwire.ReasonCode, spool.LSN, er
 }
 
 func (c *conn) unsubscribePlain(s *subscription) (spool.LSN, error) {
-	return c.core.UnbindQueue(c.session.queue, c.door.Exchange, s.key(), s.args())
+	return c.door.unbind(c.core, c.session.queue, s.filter, s.key(), s.args())
 }
 
 func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }

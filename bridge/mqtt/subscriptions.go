@@ -37,11 +37,14 @@ func (s *subscription) key() string {
 }
 
 // pattern is what the topics look like as routing keys.
-func (s *subscription) pattern() string {
+func (s *subscription) pattern() string { return bridge.PatternFromFilter(s.plain()) }
+
+// plain is the filter without the group.
+func (s *subscription) plain() string {
 	if _, filter, shared := mqttwire.SplitShare(s.filter); shared && s.share != "" {
-		return bridge.PatternFromFilter(filter)
+		return filter
 	}
-	return bridge.PatternFromFilter(s.filter)
+	return s.filter
 }
 
 // args is what rides on the binding. Copies for a subscription of QoS 0 alone

@@ -13,7 +13,7 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 	if !m.HasWill {
 		return nil
 	}
-	t, err := c.incoming.topicOf([]byte(m.Will.Topic), new(subscriptions))
+	t, err := c.topicOf([]byte(m.Will.Topic))
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 	c.willDelay, _ = m.Will.Props.Uint32(mqttwire.WillDelay)
 	c.will = &broker.Publish{
 		Msg: &amqp.Message{
-			Exchange: c.door.Exchange,
+			Exchange: t.exchange,
 			Key:      t.key,
 			Props:    bridge.PropertiesFromMQTT(m.Will.Props, m.Will.QoS, m.Will.Retain, ""),
 			Body:     append([]byte(nil), m.Will.Payload...),

@@ -7,6 +7,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/spool"
 )
 
@@ -41,8 +42,8 @@ const willRetry = 10 * time.Second
 // delayWill keeps the client's will for later.
 func (c *conn) delayWill(seconds uint32) error {
 	d, queue := c.door, willPrefix+c.client
-	if !c.allows(broker.Write, c.will.Msg.Key) {
-		return amqp.Errorf(amqp.AccessRefused, "user '%s' may not publish with key '%s' to exchange '%s'", c.user, c.will.Msg.Key, d.Exchange)
+	if m := c.will.Msg; !c.allows(broker.Write, m.Exchange, m.Key) {
+		return amqp.Errorf(amqp.AccessRefused, "user '%s' may not publish with key '%s' to exchange '%s'", c.user, m.Key, m.Exchange)
 	}
 	if _, err := d.holds(queue, isWill); err != nil {
 		return err
@@ -96,7 +97,7 @@ func (d *Door) dueWill(m *amqp.Message) broker.Publish {
 	if len(list.Headers) == 0 {
 		list.Flags &^= amqp.HasHeaders
 	}
-	will := &amqp.Message{Exchange: d.Exchange, Key: key, Props: list.Encode(), Body: m.Body}
+	will := &amqp.Message{Exchange: d.exchangeOf(bridge.TopicFromKey(key)), Key: key, Props: list.Encode(), Body: m.Body}
 	return broker.Publish{Msg: will, Retain: wasRetained(will.Props)}
 }
 

@@ -78,7 +78,7 @@ func validPlainFilter(filter string) bool {
 // matches the topic. A wildcard at the start does not match topics that start
 // with a dollar sign [MQTT-4.7.2-1].
 func MatchFilter(filter, topic string) bool {
-	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
+	if strings.HasPrefix(topic, "$") && startsWild(filter) {
 		return false
 	}
 	for {
@@ -99,4 +99,53 @@ func MatchFilter(filter, topic string) bool {
 		}
 		filter, topic = filterRest, topicRest
 	}
+}
+
+// FiltersMeet reports whether some topic may match both of two well-formed
+// filters.
+func FiltersMeet(a, b string) bool {
+	if startsWild(a) && strings.HasPrefix(b, "$") || startsWild(b) && strings.HasPrefix(a, "$") {
+		return false
+	}
+	for {
+		one, restA, moreA := strings.Cut(a, "/")
+		two, restB, moreB := strings.Cut(b, "/")
+		if one == "#" || two == "#" {
+			return true
+		}
+		if one != two && one != "+" && two != "+" {
+			return false
+		}
+		if !moreA || !moreB {
+			return moreA == moreB || restA == "#" || restB == "#"
+		}
+		a, b = restA, restB
+	}
+}
+
+// FilterCovers reports whether the filter wide matches every topic that narrow
+// does.
+func FilterCovers(wide, narrow string) bool {
+	if startsWild(wide) && strings.HasPrefix(narrow, "$") {
+		return false
+	}
+	for {
+		w, restW, moreW := strings.Cut(wide, "/")
+		n, restN, moreN := strings.Cut(narrow, "/")
+		switch {
+		case w == "#":
+			return true
+		case n == "#" || w != "+" && w != n:
+			return false
+		case !moreN:
+			return !moreW || restW == "#"
+		case !moreW:
+			return false
+		}
+		wide, narrow = restW, restN
+	}
+}
+
+func startsWild(filter string) bool {
+	return strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")
 }

@@ -148,3 +148,60 @@ func matchLevels(filter, topic []string) bool {
 	}
 	return (filter[0] == "+" || filter[0] == topic[0]) && matchLevels(filter[1:], topic[1:])
 }
+
+// short are all texts of up to three of the words, with slashes between them.
+func short(words ...string) (all []string) {
+	level := []string{""}
+	for range 3 {
+		var next []string
+		for _, before := range level {
+			for _, w := range words {
+				if before == "" {
+					next = append(next, w)
+				} else {
+					next = append(next, before+"/"+w)
+				}
+			}
+		}
+		all, level = append(all, next...), next
+	}
+	return all
+}
+
+// What FiltersMeet and FilterCovers say of two filters is what MatchFilter says
+// of all short topics.
+func TestFiltersMeetAndCover(t *testing.T) {
+	topics := short("a", "b", "$x", "other")
+	var filters []string
+	for _, f := range short("a", "b", "$x", "+", "#") {
+		if ValidFilter(f) {
+			filters = append(filters, f)
+		}
+	}
+	for _, f := range filters {
+		for _, g := range filters {
+			meet, covers := false, true
+			for _, topic := range topics {
+				inF, inG := MatchFilter(f, topic), MatchFilter(g, topic)
+				meet = meet || inF && inG
+				covers = covers && (inF || !inG)
+			}
+			if got := FiltersMeet(f, g); got != meet {
+				t.Errorf("FiltersMeet(%q, %q) = %v", f, g, got)
+			}
+			// It may not know that a/+/+ covers a/b/+ of three levels at most,
+			// but what it says must be true.
+			if got := FilterCovers(f, g); got && !covers {
+				t.Errorf("FilterCovers(%q, %q) = true, but some topic is in the second alone", f, g)
+			}
+			if f == g && !FilterCovers(f, g) {
+				t.Errorf("FilterCovers(%q, %q) = false", f, g)
+			}
+		}
+	}
+	for _, c := range [][2]string{{"a/#", "a"}, {"a/#", "a/+/b"}, {"+/#", "a"}, {"a/+", "a/b"}, {"#", "+/x"}} {
+		if !FilterCovers(c[0], c[1]) {
+			t.Errorf("FilterCovers(%q, %q) = false", c[0], c[1])
+		}
+	}
+}
