@@ -93,6 +93,10 @@ type Put struct {
 	Value []byte
 }
 
+// Minor begins the keys of definitions that change often and can be done
+// without. A log may keep others twice; these it keeps once.
+const Minor = "~"
+
 // Batch is a set of changes that becomes durable as a whole or not at all. It
 // is applied in the order of its fields. The log keeps the slices' elements,
 // not the slices: the caller may reuse a batch after Append, but not the To

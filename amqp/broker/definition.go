@@ -26,7 +26,7 @@ import (
 //	mark      str vhost, str queue, u32 number
 //	vhost     str name, uvarint connections at most, uvarint queues at most (0: any)
 //	value     str vhost, a stored message (see stored.go)
-//	note      str kind, str name, the note (see notes.go)
+//	~note     str kind, str name, the note (see notes.go)
 //	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
 const (
@@ -39,7 +39,7 @@ const (
 	kindMark     = "mark"
 	kindVHost    = "vhost"
 	kindValue    = "value"
-	kindNote     = "note"
+	kindNote     = spool.Minor + "note" // the log keeps no copy of them
 	kindNode     = "node"
 	kindIDs      = "ids"
 )

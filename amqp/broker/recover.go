@@ -71,7 +71,7 @@ type waitingDefinition struct {
 func (r *recovery) definition(key string, value []byte) error {
 	kind, _, _ := strings.Cut(key, "/")
 	if value == nil {
-		r.torn = true
+		r.torn = r.torn || kind != kindNote // whose loss hides no queue
 		r.unreadable(key, spool.ErrCorrupt)
 		return nil
 	}

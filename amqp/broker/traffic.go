@@ -18,7 +18,7 @@ type Watcher interface {
 // their bodies.
 type Traffic struct {
 	In, InBytes   uint64 // taken from the peer
-	Out, OutBytes uint64 // handed to its writer
+	Out, OutBytes uint64 // handed to its writer from queues; retained values are none
 	LastIn        amqp.Instant
 	LastKey       string // routing key of the last message taken; it came at LastIn if In > 0
 }

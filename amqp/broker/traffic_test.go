@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 
 	"leveret/amqp"
+	"leveret/spool"
 	"leveret/spool/mem"
 )
 
@@ -199,5 +201,33 @@ func TestTopologyIsListed(t *testing.T) {
 	}
 	if m := b.RetainedValue("/", "amq.topic", "a.b"); m == nil || b.RetainedValue("/", "amq.topic", "a.c") != nil {
 		t.Errorf("the value is %v", m)
+	}
+}
+
+// damagedLog holds a definition that does not read back, and messages of a
+// queue that nobody knows.
+type damagedLog struct {
+	nullLog
+	key    string
+	purged int
+}
+
+func (l *damagedLog) Load(def func(string, []byte) error, queue func(spool.Depth) error) error {
+	return errors.Join(def(l.key, nil), queue(spool.Depth{Queue: 9, Count: 1, First: 1, Last: 1}))
+}
+
+func (l *damagedLog) Append(b *spool.Batch) (spool.LSN, error) {
+	l.purged += len(b.Purges)
+	return l.nullLog.Append(b)
+}
+
+// TestADamagedNoteHidesNoQueue: messages of an unknown queue are kept when the
+// queue's definition may be lost, and only then.
+func TestADamagedNoteHidesNoQueue(t *testing.T) {
+	for key, purged := range map[string]int{kindNote + "/x": 1, "queue/x": 0, "": 0} {
+		log := &damagedLog{key: key}
+		if _, err := Open(Options{Log: log}); err != nil || log.purged != purged {
+			t.Errorf("with %q damaged: %d purges, %v, want %d", key, log.purged, err, purged)
+		}
 	}
 }

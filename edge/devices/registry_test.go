@@ -45,7 +45,7 @@ func newGateway(t *testing.T, rules Rules) *gateway {
 func (g *gateway) Append(b *spool.Batch) (spool.LSN, error) {
 	n := 0
 	for _, p := range b.Puts {
-		if strings.HasPrefix(p.Key, "note/") {
+		if strings.HasPrefix(p.Key, spool.Minor+"note/") {
 			n++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"leveret/spool"
@@ -226,7 +227,7 @@ func (c *committer) commit() error {
 	}
 	c.ended = c.opts.Now()
 	c.spend(c.ended)
-	if len(g.puts) > 0 && c.defsDue.IsZero() {
+	if c.defsDue.IsZero() && slices.ContainsFunc(g.puts, copied) {
 		c.defsDue = later(c.ended.Add(defCopySoon), c.defsDone.Add(defCopyEvery))
 	}
 	c.publish(func() {

@@ -7,14 +7,20 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
+
+	"leveret/spool"
 )
 
 // Definitions are few and precious: without its queue a message cannot be
 // reached. So a copy of them is kept in a file, from which a damaged one is
 // taken, and with which a fresh spool begins when the old one was set aside.
+//
+// Minor ones (see [spool.Minor]) are not: they would crowd the others out, and
+// have the file written again and again.
 //
 // The file: u8 format, then for each definition uv length, name, uv length,
 // value, then u32 CRC-32C of all before.
@@ -32,6 +38,9 @@ const (
 	defCopySoon = 5 * time.Second
 )
 
+// copied reports whether a definition belongs into the copy.
+func copied(p spool.Put) bool { return !strings.HasPrefix(p.Key, spool.Minor) }
+
 func defCopyPath(dir string) string { return guardFile(dir, "definitions") }
 
 // copyDefs writes the copy.
@@ -42,6 +51,9 @@ func (s *Store) copyDefs() error {
 		defer it.Close()
 		for it.Rewind(); it.Valid() && len(b) < defCopyMax; it.Next() {
 			name := string(it.Item().Key()[1:])
+			if !copied(spool.Put{Key: name}) {
+				continue
+			}
 			err := it.Item().Value(func(v []byte) error {
 				value, err := decodeDef(name, v)
 				if err != nil || len(value) > defValueMax {
@@ -142,6 +154,10 @@ func (s *Store) restoreDef(name string, stored []byte) ([]byte, error) {
 		return nil, err
 	}
 	value, ok := defs[name]
+	if !ok && !copied(spool.Put{Key: name}) {
+		s.opts.Log.Warn("damaged definition given up", "name", name)
+		return nil, nil
+	}
 	if !ok {
 		s.tell(troubleLost, fmt.Sprintf("definition %q is damaged and there is no copy of it; messages of unknown queues are kept", name))
 		return nil, nil

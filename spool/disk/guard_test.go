@@ -249,6 +249,35 @@ func TestCrashesAreCounted(t *testing.T) {
 	}
 }
 
+// TestMinorDefinitionsCrowdNobodyOut: megabytes of them leave the copy of the
+// others whole, and are there after a start all the same.
+func TestMinorDefinitionsCrowdNobodyOut(t *testing.T) {
+	o := small(t.TempDir())
+	l := start(t, o)
+	puts := []spool.Put{{Key: "queue/z", Value: []byte("kept")}}
+	for i := range 2000 {
+		puts = append(puts, spool.Put{Key: fmt.Sprint(spool.Minor, "note/", i), Value: bytes.Repeat([]byte("n"), 1000)})
+	}
+	lsn, err := l.Append(&spool.Batch{Puts: puts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, l, lsn)
+	if err := l.stop(t); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := os.ReadFile(filepath.Join(o.Dir, "guard", "definitions"))
+	if err != nil || !bytes.Contains(copied, []byte("queue/z")) || len(copied) > 1000 {
+		t.Errorf("the copy has %d bytes: %v", len(copied), err)
+	}
+	l = start(t, o)
+	defer l.stop(t)
+	n := 0
+	if err := l.Load(func(string, []byte) error { n++; return nil }, func(spool.Depth) error { return nil }); err != nil || n != len(puts) {
+		t.Errorf("%d definitions after a start, %v, want %d", n, err, len(puts))
+	}
+}
+
 func TestDamagedDefinitionComesFromItsCopy(t *testing.T) {
 	for _, copied := range []bool{true, false} {
 		o := small(t.TempDir())
