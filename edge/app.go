@@ -174,6 +174,9 @@ func (a *App) trouble(msg string, facts ...any) {
 // spoolTrouble is what the log has to tell the operator; an empty text says
 // that it is over.
 func (a *App) spoolTrouble(name, text string) {
+	if name == disk.TroubleBudget && a.devices.Registry != nil {
+		a.devices.Pardon() // publishers may have had to wait until now
+	}
 	if text == "" {
 		a.report.Clear(name)
 	} else {

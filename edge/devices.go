@@ -19,7 +19,7 @@ type devicesPart struct {
 func newDevices(a *App) devicesPart {
 	d := devicesPart{app: a, ticker: newTicker()}
 	d.Registry = devices.New(devices.Options{
-		Rules: deviceRules(a.cfg.Load().Devices), Now: a.clock.Now, Alarm: d.ticker.ask, Log: a.log.With("part", "devices"),
+		Rules: deviceRules(a.cfg.Load().Devices), Now: a.clock.Now, Alarm: d.ticker.ask, Deaf: a.store.Full, Log: a.log.With("part", "devices"),
 	})
 	return d
 }

@@ -65,7 +65,7 @@ func newGatewayOn(t *testing.T, spool *mem.Log) *gateway {
 	g := &gateway{t: t, log: spool, lines: new(strings.Builder)}
 	log := slog.New(slog.NewTextHandler(g.lines, nil))
 	now := func() amqp.Instant { return amqp.Instant(time.Second) }
-	g.devices = devices.New(devices.Options{Rules: devices.Rules{Max: 100}, Now: now, Alarm: func(amqp.Instant) {}, Log: log})
+	g.devices = devices.New(devices.Options{Rules: devices.Rules{Max: 100}, Now: now, Alarm: func(amqp.Instant) {}, Deaf: func() bool { return false }, Log: log})
 	var err error
 	g.core, err = broker.Open(broker.Options{
 		Log: g.log, Now: now, Watcher: g.devices,

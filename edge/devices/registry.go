@@ -17,7 +17,8 @@
 // time when they are shown.
 //
 // A device is silent when nothing was published by it for as long as the rules
-// say; see Rules. Off-time of the gateway does not count: nobody could be heard.
+// say; see Rules. Time in which nobody could be heard does not count: when the
+// gateway was off, and when its spool was so full that publishers had to wait.
 // Silence and its end are published to the exchange leveret.event, as are
 // connections, when anything is bound to it; see event.go.
 //
@@ -43,7 +44,9 @@ type Options struct {
 	// Alarm asks that Tick be called at a time, or before. It is called with
 	// locks held and must only leave a note.
 	Alarm func(at amqp.Instant)
-	Log   *slog.Logger
+	// Deaf reports whether publishers have to wait at present.
+	Deaf func() bool
+	Log  *slog.Logger
 }
 
 const (
@@ -62,7 +65,7 @@ type Registry struct {
 	rules   Rules
 	core    *broker.Broker
 	events  *broker.Session // publishes
-	since   amqp.Instant    // when the registry began to listen
+	since   amqp.Instant    // when the registry began to listen, or could hear again
 	known   map[string]*entry
 	away    *list.List // of *entry without a connection; who went first is first
 	peers   map[*broker.Conn]*entry

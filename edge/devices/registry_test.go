@@ -26,6 +26,7 @@ type gateway struct {
 	due   amqp.Instant // when the registry asked to be called; 0 is never
 	base  time.Time    // the wall clock at the start
 	sure  bool         // the clock is right
+	deaf  bool         // publishers wait
 
 	core    *broker.Broker
 	devices *Registry
@@ -66,7 +67,7 @@ func (g *gateway) start() {
 	g.t.Helper()
 	g.now, g.due = 1, 0
 	clock := func() amqp.Instant { return g.now }
-	g.devices = New(Options{Rules: g.rules, Now: clock, Alarm: g.alarm, Log: slog.New(slog.DiscardHandler)})
+	g.devices = New(Options{Rules: g.rules, Now: clock, Alarm: g.alarm, Deaf: func() bool { return g.deaf }, Log: slog.New(slog.DiscardHandler)})
 	var err error
 	g.core, err = broker.Open(broker.Options{
 		Log: countedLog{g.log, g}, Now: clock, Watcher: g.devices,
@@ -242,6 +243,24 @@ func TestSilence(t *testing.T) {
 	slow.publish("k")
 	g.pass(16 * time.Minute)
 	g.expect("back.slow-1", "silent.fast", "silent.listener")
+}
+
+// TestNobodyIsSilentToTheDeaf: while the spool is full publishers are not read
+// from, and have their whole time again after it.
+func TestNobodyIsSilentToTheDeaf(t *testing.T) {
+	g := newGateway(t, Rules{SilentAfter: 10 * time.Minute})
+	s := g.connect("meter")
+	s.publish("k")
+	g.pass(5 * time.Minute)
+	g.deaf = true
+	g.pass(7 * 24 * time.Hour)
+	g.expect("connected.meter")
+	g.deaf = false
+	g.devices.Pardon()
+	g.pass(10*time.Minute - time.Second)
+	g.expect()
+	g.pass(time.Minute)
+	g.expect("silent.meter")
 }
 
 // TestBusyDevicesAreNotSilent lets the messages come between all looks.

@@ -44,29 +44,29 @@ func (r *Registry) judgeLocked(e *entry) {
 	r.tellLocked(e, Silent, now)
 }
 
-// dueLocked is when a device will be silent if nothing comes. Time in which the
-// gateway was off does not count, nor what was before the device was known.
+// dueLocked is when a device will be silent if nothing comes.
 func (r *Registry) dueLocked(e *entry) amqp.Instant {
-	return r.signLocked(e).At + amqp.Instant(e.SilentAfter)
+	boot, from := r.core.Boot(), r.since
+	for _, sign := range []amqp.Stamp{e.LastMessage, e.First} {
+		if sign.Boot == boot {
+			from = max(from, sign.At)
+		}
+	}
+	return from + amqp.Instant(e.SilentAfter)
 }
 
-// signLocked is the last sign of a device that counts.
-func (r *Registry) signLocked(e *entry) amqp.Stamp {
-	boot := r.core.Boot()
-	switch {
-	case e.LastMessage.Boot == boot:
-		return e.LastMessage
-	case e.First.Boot == boot:
-		return e.First
-	}
-	return amqp.Stamp{Boot: boot, At: r.since}
+// Pardon has the silences of all devices counted from now on: until now they
+// could not be heard.
+func (r *Registry) Pardon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.since = r.o.Now()
 }
 
 func (r *Registry) setSilentLocked(e *entry, silent bool) {
 	e.Silent, e.changed = silent, true
 	if silent {
-		e.SilentSince = r.signLocked(e)
-		if e.published() {
+		if e.SilentSince = e.First; e.published() {
 			e.SilentSince = e.LastMessage
 		}
 		r.silent++
@@ -88,6 +88,9 @@ func (r *Registry) lookBy(at amqp.Instant) {
 func (r *Registry) lookLocked() {
 	r.lookAt = 0
 	now := r.o.Now()
+	if r.o.Deaf() {
+		r.since = now
+	}
 	for _, e := range r.known {
 		if e.Silent || e.SilentAfter == 0 {
 			continue

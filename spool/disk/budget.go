@@ -72,7 +72,7 @@ func (s *Store) gate() {
 	s.letInLocked()
 	s.mu.Unlock()
 	if changed {
-		s.tell(troubleBudget, text)
+		s.tell(TroubleBudget, text)
 	}
 }
 

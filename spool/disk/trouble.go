@@ -7,7 +7,7 @@ const (
 	troubleTables = "spool repaired"  // files were repaired before the start
 	troubleLost   = "spool lost"      // confirmed messages are not there
 	troubleDamage = "spool damaged"   // something does not read back
-	troubleBudget = "spool budget"    // it is filling up
+	TroubleBudget = "spool budget"    // it is filling up
 )
 
 // tell gives a trouble to the operator, or to the log when nobody asked.
