@@ -162,6 +162,11 @@ func (j *janitor) sweep() (more bool, err error) {
 		return false, nil
 	}
 	s := j.store
+	fits, err := s.mayRewrite()
+	if !fits {
+		j.passes = 0
+		return false, err
+	}
 	gc := badger.ErrNoRewrite
 	for _, share := range s.shares() {
 		if gc = s.db.RunValueLogGC(share); !errors.Is(gc, badger.ErrNoRewrite) {
