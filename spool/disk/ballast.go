@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"syscall"
 )
 
 // The ballast is a file without meaning. Badger writes through mapped files,
@@ -17,9 +19,35 @@ const (
 	ballastShare = 8
 )
 
-// needToOpen is what Badger may write before anything can be freed: the
+// openSlack is for the small files.
+const openSlack = 2 << 20
+
+// needToOpen is the most Badger may write before anything can be freed: the
 // memtables that it replays, and the first compaction.
-func (o *Options) needToOpen() int64 { return 3*o.MemTableSize + 2<<20 }
+func (o *Options) needToOpen() int64 { return 3*o.MemTableSize + openSlack }
+
+// wanted is what this spool wants for that, by what is in its logs and tables,
+// and for its first new entries.
+func (o *Options) wanted() (int64, error) {
+	list, err := os.ReadDir(o.Dir)
+	if err != nil {
+		return 0, fmt.Errorf("look into spool: %w", err)
+	}
+	n := openSlack + o.MemTableSize/16
+	for _, f := range list {
+		if ext := filepath.Ext(f.Name()); ext != ".mem" && ext != ".sst" {
+			continue
+		}
+		info, err := f.Info()
+		if err != nil {
+			return 0, fmt.Errorf("look into spool: %w", err)
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			n += st.Blocks * 512
+		}
+	}
+	return min(n, o.needToOpen()), nil
+}
 
 func (o *Options) ballastSize(total int64) int64 {
 	return min(max(ballastBytes, o.needToOpen()), total/ballastShare)

@@ -49,7 +49,10 @@ func takeLock(dir string) (*os.File, error) {
 // roomToOpen refuses to open on a volume that is too full for it, after the
 // ballast was given up.
 func roomToOpen(o *Options) error {
-	need := o.needToOpen()
+	need, err := o.wanted()
+	if err != nil {
+		return err
+	}
 	free, _, err := volume(o.Dir)
 	if err != nil || free >= need {
 		return err
