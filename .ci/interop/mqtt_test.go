@@ -75,6 +75,27 @@ func connectMQTT(addr string, c mqttConnect) (*mqttPublisher, error) {
 	return p, nil
 }
 
+// dialMQTTv5 connects with version 5 and no properties.
+func dialMQTTv5(addr, client string) (*mqttPublisher, error) {
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	p := &mqttPublisher{conn: conn, in: bufio.NewReader(conn)}
+	body := append(mqttString(nil, "MQTT"), 5, connectClean, 0, 60, 0)
+	if err := p.send(0x10, mqttString(body, client)); err != nil {
+		return nil, p.fail(err)
+	}
+	kind, body, err := p.receive()
+	if err != nil {
+		return nil, p.fail(err)
+	}
+	if kind != 0x20 || len(body) < 2 || body[1] != 0 {
+		return nil, p.fail(fmt.Errorf("CONNECT answered by %#x % x", kind, body))
+	}
+	return p, nil
+}
+
 func (p *mqttPublisher) fail(err error) error {
 	p.conn.Close()
 	return err

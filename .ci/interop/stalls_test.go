@@ -1,0 +1,48 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestStalls gives the gateway a card that takes 20 ms for each sync and, while
+// it tidies up, now and then 2 s more. With heartbeats of 10 s that is latency:
+// nobody is disconnected, nothing is lost.
+func TestStalls(t *testing.T) {
+	d := serveDisk(t)
+	g, err := newGateway(d.dir, "profile = \"tiny\"\n")
+	must(t, err)
+	g.mustStart(t)
+	defer func() { g.kill() }()
+	d.faults(t, `{"fsync_delay_ns":20000000,"stall_every":29,"stall_time_ns":2000000000}`)
+	before := d.stats(t).Stalls
+
+	book := newLedger()
+	slowest, last := time.Duration(0), time.Now()
+	l := &load{settled: book.settle, promised: func(r reading) {
+		book.promise(r)
+		if r.sensor == "m" {
+			slowest, last = max(slowest, time.Since(last)), time.Now()
+		}
+	}}
+	length := time.Duration(number(15, 300)) * time.Second
+	ctx, cancel := context.WithTimeoutCause(context.Background(), length, errEnough)
+	defer cancel()
+	if err := l.run(ctx, g); !errors.Is(err, errEnough) {
+		t.Errorf("a client was cut off: %v", err)
+	}
+	must(t, g.alive())
+	stalls := d.stats(t).Stalls - before
+	t.Logf("%d stalls in %v, %d readings acknowledged, the longest wait for one %v", stalls, length, book.count(), slowest.Round(time.Millisecond))
+	if stalls < 3 || slowest < 2*time.Second {
+		t.Error("the disk did not stall under the clients")
+	}
+	d.faults(t, noFaults)
+	g.kill()
+	g.mustStart(t)
+	drained(t, g, book)
+}
+
+var errEnough = errors.New("enough")
