@@ -58,6 +58,9 @@ func (c *Conn) allow(a Action, kind, name string) error {
 	if c.who.Access == nil {
 		return nil
 	}
+	if kind == "queue" && c.reserved(name) {
+		return refuseReserved(name)
+	}
 	resource := name
 	if kind == "exchange" && name == "" {
 		resource = "amq.default"

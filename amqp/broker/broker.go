@@ -118,6 +118,9 @@ type Identity struct {
 	Protocol string // "AMQP 0-9-1", "MQTT 5", ...
 	About    []byte // what the client tells of itself, an encoded field table; may be nil
 	Terms    Terms
+	// Door: the connection is a part of the MQTT door, whose queues others may
+	// look at and nothing else. See reservedPrefix.
+	Door bool
 	// End is told that the broker wants the connection ended, and why. It is
 	// called with locks held and must only leave a note; nil is not to be asked.
 	End func(why *amqp.Error)

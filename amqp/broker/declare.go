@@ -185,6 +185,36 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 	return q.info(), v.finishLocked(), nil
 }
 
+// DeclareBound makes a queue that is not there yet together with a binding, as
+// one change: a cut leaves both or neither.
+func (c *Conn) DeclareBound(spec QueueSpec, exchange, key string, args amqp.Table) (spool.LSN, error) {
+	v := c.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.deleted {
+		return 0, errVHostGone
+	}
+	if err := c.allow(Configure, "queue", spec.Name); err != nil {
+		return 0, err
+	}
+	if v.queues[spec.Name] != nil {
+		return 0, amqp.Errorf(amqp.PreconditionFailed, "%s is there already", v.named("queue", spec.Name))
+	}
+	if err := firstError(v.freeName("queue", spec.Name), v.roomForQueueLocked(spec.Name),
+		atMost("bindings", v.bindings, v.b.limits.BindingsMax)); err != nil {
+		return 0, err
+	}
+	x, err := v.sourceLocked(c, exchange, key, args)
+	if err != nil {
+		return 0, err
+	}
+	q, err := v.makeQueueLocked(c, spec)
+	if err != nil {
+		return 0, err
+	}
+	return v.bindLocked(&binding{source: x, queue: q, key: key, args: args, transient: isTrue(args, ArgTransient)})
+}
+
 // makeQueueLocked makes a queue that is not there yet.
 func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
 	thing := v.named("queue", spec.Name)

@@ -135,6 +135,9 @@ func (v *VHost) checkPublishLocked(s *Session, p *Publish) (*exchange, error) {
 	if err := v.checkMessage(s, p.Msg); err != nil {
 		return nil, err
 	}
+	if err := s.conn.checkReserved(p.Msg); err != nil {
+		return nil, err
+	}
 	if s.conn.topics != nil {
 		if err := s.conn.allowTopics(x, p.Msg); err != nil {
 			return nil, err

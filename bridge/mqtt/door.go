@@ -67,7 +67,7 @@ func New(o Options) *Door {
 func (d *Door) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	keeper, err := d.Broker.Connect(d.VHost, broker.Identity{Protocol: "MQTT sessions"}, func() {})
+	keeper, err := d.Broker.Connect(d.VHost, broker.Identity{Protocol: "MQTT sessions", Door: true}, func() {})
 	if err != nil {
 		return fmt.Errorf("mqtt: connect to the broker: %w", err)
 	}

@@ -122,22 +122,7 @@ func (d *Door) holds(queue string, record func(broker.Binding) bool) (bool, erro
 	if err != nil || slices.ContainsFunc(bindings, record) {
 		return err == nil, err
 	}
-	if len(bindings) == 0 && d.halfMade(queue) {
-		_, _, err := d.keeper.DeleteQueue(queue, true, true)
-		return false, err
-	}
 	return false, errForeign(queue)
-}
-
-// halfMade reports whether a queue without a record is what a power cut left of
-// a session that was being made: declared as we do, and never used.
-func (d *Door) halfMade(queue string) bool {
-	spec := d.sessionSpec(queue)
-	if len(spec.Args) == 0 {
-		return false // anybody's queue may look so
-	}
-	info, _, err := d.keeper.DeclareQueue(spec) // refused if it is another one
-	return err == nil && info.Messages == 0 && info.Consumers == 0
 }
 
 // sessionSpec is the queue of a kept session.
@@ -214,6 +199,10 @@ func (d *Door) findSessions(now time.Time) {
 func (d *Door) forgetSharesLocked() {
 	for _, q := range d.Broker.Status().Queues {
 		if q.VHost != d.VHost || !strings.HasPrefix(q.Name, sharePrefix) || d.shares[q.Name] > 0 {
+			continue
+		}
+		if _, err := d.holds(q.Name, isShare); err != nil {
+			d.Log.Warn("queue has the name of a shared subscription and is left alone", "queue", q.Name, "err", err)
 			continue
 		}
 		if _, _, err := d.keeper.DeleteQueue(q.Name, false, false); err != nil {

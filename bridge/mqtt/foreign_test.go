@@ -73,24 +73,16 @@ func TestForeignQueueWithTheNameOfAWill(t *testing.T) {
 	})
 }
 
-// TestHalfMadeSessionIsMadeAnew: the power went between a session's queue and
-// its record. Nobody has to tidy up.
-func TestHalfMadeSessionIsMadeAnew(t *testing.T) {
+// A group's queue that somebody else made is neither read nor deleted.
+func TestForeignQueueWithTheNameOfAGroup(t *testing.T) {
 	onStage(t, nil, func(s *stage) {
-		conn, err := s.b.Connect(broker.DefaultVHost, broker.Identity{}, func() {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if _, _, err := conn.DeclareQueue(s.door.sessionSpec("mqtt.c")); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait() // the door is open
-		if present, err := s.door.holds("mqtt.c", isSession); present || err != nil {
-			t.Errorf("holds = %v, %v, want a client that may begin anew", present, err)
-		}
-		if _, err := conn.CheckQueue("mqtt.c"); err == nil {
-			t.Error("the half-made queue is still there")
+		holds := s.foreign(shareQueue("g", "a"))
+		c := s.joined(mqttwire.V5, "c")
+		c.subscribe(0, mqttwire.Subscription{Filter: "$share/g/a", QoS: 1})
+		c.expect("SUBACK 1 87")
+		s.cutPower(nil)
+		if n := holds(); n != 1 {
+			t.Errorf("the queue holds %d messages, want its 1", n)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -115,20 +114,12 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 	return present, lsn, nil
 }
 
-// makeQueue makes the queue of a session that is kept. Without its record it
-// would be taken for somebody else's.
+// makeQueue makes the queue of a session that is kept, with its record: without
+// it would be taken for somebody else's.
 func (c *conn) makeQueue() (spool.LSN, error) {
 	spec := c.door.sessionSpec(c.session.queue)
-	if _, _, err := c.core.DeclareQueue(spec); err != nil {
-		return 0, err
-	}
-	lsn, err := c.door.keeper.BindQueue(spec.Name, recordExchange, spec.Name, expiryArgs(c.expiry))
-	if err != nil {
-		_, _, undone := c.door.keeper.DeleteQueue(spec.Name, false, false)
-		return 0, errors.Join(err, undone)
-	}
 	c.recorded = c.expiry
-	return lsn, nil
+	return c.door.keeper.DeclareBound(spec, recordExchange, spec.Name, expiryArgs(c.expiry))
 }
 
 // join connects to the core.
@@ -142,6 +133,7 @@ func (c *conn) join() error {
 		Protocol: "MQTT " + c.version.String(),
 		Terms:    broker.Terms{Heartbeat: c.keepAlive},
 		End:      c.forced,
+		Door:     true,
 	}
 	_, who.Terms.TLS = c.socket.(*tls.Conn)
 	if err := c.enter(who); err != nil {

@@ -23,7 +23,17 @@ import (
 // The queue lives as long as some session, connected or kept, is subscribed.
 // That a kept session is, stands in the spool as a binding of the session's own
 // queue to an exchange that nothing is published to with such a key.
-const sharePrefix = "mqtt.share."
+const (
+	sharePrefix = "mqtt.share."
+	argShare    = "x-mqtt-share" // marks the group's own queue, as argWill does
+)
+
+var shareMark = amqp.Table{{Key: argShare, Value: true}}
+
+func isShare(b broker.Binding) bool {
+	_, ok := b.Args.Get(argShare)
+	return ok && b.Source == recordExchange
+}
 
 // groupMax is the longest group name that is written out in a queue's name.
 const groupMax = 128
@@ -137,7 +147,11 @@ func (c *conn) resumeShares(r *reply) error {
 func (d *Door) joinShare(queue, filter string, member bool) (spool.LSN, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, lsn, err := d.keeper.DeclareQueue(broker.QueueSpec{Name: queue, Durable: true})
+	there, err := d.holds(queue, isShare)
+	var lsn spool.LSN
+	if err == nil && !there {
+		lsn, err = d.keeper.DeclareBound(broker.QueueSpec{Name: queue, Durable: true}, recordExchange, queue, shareMark)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -45,18 +45,17 @@ func (c *conn) delayWill(seconds uint32) error {
 	if m := c.will.Msg; !c.allows(broker.Write, m.Exchange, m.Key) {
 		return amqp.Errorf(amqp.AccessRefused, "user '%s' may not publish with key '%s' to exchange '%s'", c.user, m.Key, m.Exchange)
 	}
-	if _, err := d.holds(queue, isWill); err != nil {
+	there, err := d.holds(queue, isWill)
+	if err != nil {
 		return err
 	}
-	if _, _, err := d.keeper.DeclareQueue(broker.QueueSpec{Name: queue, Durable: true}); err != nil {
-		return err
+	if !there {
+		if _, err := d.keeper.DeclareBound(broker.QueueSpec{Name: queue, Durable: true}, recordExchange, queue, willMark); err != nil {
+			return err
+		}
 	}
 	waiting := broker.Publish{Msg: waitingWill(c.will.Msg, queue, seconds)}
-	_, err := d.keeper.BindQueue(queue, recordExchange, queue, willMark)
-	if err == nil {
-		err = publishOne(d.keeping, d.Now(), waiting)
-	}
-	if err != nil {
+	if err := publishOne(d.keeping, d.Now(), waiting); err != nil {
 		_, _, undone := d.keeper.DeleteQueue(queue, false, false)
 		return errors.Join(err, undone)
 	}
