@@ -33,6 +33,7 @@ type conn struct {
 
 	terms              // set by connect, then never changed
 	log   *slog.Logger // likewise
+	meter meter        // the reader's
 
 	core    *broker.Conn // nil until the client is let in
 	session session      // of core

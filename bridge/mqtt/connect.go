@@ -19,6 +19,8 @@ type terms struct {
 	bridge    bool   // another broker: it wants no echo and retain flags as they are
 	user      string
 	access    broker.Access // nil may do everything
+	class     *Class
+	limits    *Limits       // of class
 	keepAlive time.Duration // 0: none
 	capped    bool          // the keep alive is ours, not the client's
 	window    int           // messages of QoS 1 and 2 in flight to the client
@@ -53,8 +55,7 @@ func (c *conn) connect() error {
 		return err
 	}
 	c.in.SetVersion(m.Version)
-	c.in.SetMax(c.door.PacketBytesMax)
-	for _, step := range []func(*mqttwire.Connect) error{c.agree, c.authenticate, c.setWill} {
+	for _, step := range []func(*mqttwire.Connect) error{c.name, c.authenticate, c.agree, c.setWill} {
 		if err := step(&m); err != nil {
 			return err
 		}
@@ -69,9 +70,8 @@ func (c *conn) connect() error {
 	return c.welcome(present, lsn)
 }
 
-// agree takes over what the client asks for, as far as we go along.
-func (c *conn) agree(m *mqttwire.Connect) error {
-	d := c.door
+// name takes the client's identifier over.
+func (c *conn) name(m *mqttwire.Connect) error {
 	switch {
 	case m.Props.Has(mqttwire.AuthenticationMethod):
 		return refusal(mqttwire.BadAuthenticationMethod, "enhanced authentication is not supported")
@@ -82,11 +82,26 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 	if c.assigned = c.client == ""; c.assigned {
 		c.client = "auto-" + rand.Text()
 	}
+	wanted, ok := m.Props.Uint32(mqttwire.RequestProblemInformation)
+	c.texts = !ok || wanted == 1
+	c.log = c.door.Log.With("client", c.client)
+	return nil
+}
+
+// agree takes over what the client asks for, as far as we go along.
+func (c *conn) agree(m *mqttwire.Connect) error {
+	d := c.door
+	c.class = d.classOf(c.user, c.client)
+	c.limits = &c.class.Limits
+	c.in.SetMax(c.limits.PacketBytesMax)
+	if m.HasWill && m.Will.QoS > *c.limits.QoSMax {
+		return refusal(mqttwire.QoSNotSupported, "will of QoS %d, at most %d is taken", m.Will.QoS, *c.limits.QoSMax)
+	}
 	c.keepAlive = time.Duration(m.KeepAlive) * time.Second
 	if limit := d.KeepAliveMax.Truncate(time.Second); m.Version == mqttwire.V5 && limit > 0 && (c.keepAlive == 0 || c.keepAlive > limit) {
 		c.keepAlive, c.capped = limit, true
 	}
-	c.window = d.ReceiveMax
+	c.window = c.limits.ReceiveMax
 	if n, ok := m.Props.Uint32(mqttwire.ReceiveMaximum); ok {
 		c.window = min(c.window, int(n))
 	}
@@ -94,12 +109,9 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 	if n, ok := m.Props.Uint32(mqttwire.MaximumPacketSize); ok {
 		c.sizeMax = int(min(n, 1<<30))
 	}
-	wanted, ok := m.Props.Uint32(mqttwire.RequestProblemInformation)
-	c.texts = !ok || wanted == 1
 	for name := range m.Props.UserProperties {
 		c.node = c.node || string(name) == bridge.UserNode
 	}
-	c.log = d.Log.With("client", c.client)
 	return nil
 }
 
@@ -158,9 +170,12 @@ func (c *conn) connack(present bool) ([]byte, error) {
 
 // offer says in CONNACK what we do and do not.
 func (c *conn) offer(w *mqttwire.PropertyWriter) {
-	w.Number(mqttwire.ReceiveMaximum, uint32(c.door.ReceiveMax))
-	w.Number(mqttwire.MaximumPacketSize, uint32(c.door.PacketBytesMax))
+	w.Number(mqttwire.ReceiveMaximum, uint32(c.limits.ReceiveMax))
+	w.Number(mqttwire.MaximumPacketSize, uint32(c.limits.PacketBytesMax))
 	w.Number(mqttwire.TopicAliasMaximum, topicAliasMax)
+	if most := *c.limits.QoSMax; most < 2 {
+		w.Number(mqttwire.MaximumQoS, uint32(most))
+	}
 	if c.expiryCut {
 		w.Number(mqttwire.SessionExpiry, c.expiry)
 	}

@@ -30,6 +30,9 @@ type Door struct {
 	clients    map[string]*conn
 	connecting int // conns that have not sent CONNECT yet
 
+	seated map[*Class]int // clients by class
+	others Class          // of those who are of none; never changed
+
 	shares   map[string]int     // subscribed sessions by the queue of a shared subscription
 	watchers map[*conn]struct{} // of the $SYS tree
 
@@ -50,6 +53,7 @@ func New(o Options) *Door {
 		constant: newConstantProperties(),
 		conns:    make(map[*conn]struct{}),
 		clients:  make(map[string]*conn),
+		seated:   make(map[*Class]int),
 		shares:   make(map[string]int),
 		watchers: make(map[*conn]struct{}),
 		watched:  make(chan struct{}, 1),
@@ -57,6 +61,7 @@ func New(o Options) *Door {
 		away:     newExpiries(),
 		wills:    newExpiries(),
 	}
+	d.others.Limits = d.Limits
 	d.wills.changed = d.away.changed // one goroutine looks at both
 	d.buffers.New = func() any { return new([]byte) }
 	return d
@@ -202,10 +207,13 @@ func (d *Door) enter(c *conn, deadline time.Time) error {
 		d.mu.Lock()
 		old := d.clients[c.client]
 		if old == nil {
-			d.clients[c.client] = c
-			d.away.cancel(c.client)
+			err := d.seatLocked(c.class)
+			if err == nil {
+				d.clients[c.client] = c
+				d.away.cancel(c.client)
+			}
 			d.mu.Unlock()
-			return nil
+			return err
 		}
 		d.mu.Unlock()
 		old.end(ending{reason: mqttwire.SessionTakenOver, text: "the client connected anew"})
@@ -232,6 +240,9 @@ func (d *Door) leave(c *conn, kept bool, expiry uint32) {
 		return
 	}
 	delete(d.clients, c.client)
+	if d.seated[c.class]--; d.seated[c.class] == 0 {
+		delete(d.seated, c.class)
+	}
 	if kept {
 		d.away.add(c.client, expiry, time.Now())
 	}

@@ -76,8 +76,8 @@ func (c *conn) begin(id uint16) (fresh bool, err error) {
 			return false, nil
 		}
 	}
-	if c.version == mqttwire.V5 && len(in.taken) >= c.door.ReceiveMax {
-		return false, refusal(mqttwire.ReceiveMaximumExceeded, "more than %d messages of QoS 2 in flight", c.door.ReceiveMax)
+	if c.version == mqttwire.V5 && len(in.taken) >= c.limits.ReceiveMax {
+		return false, refusal(mqttwire.ReceiveMaximumExceeded, "more than %d messages of QoS 2 in flight", c.limits.ReceiveMax)
 	}
 	if len(in.owed) > 0 { // the identifier may be one that was just released
 		if err := c.flush(); err != nil {

@@ -125,15 +125,6 @@ func (d *Door) holds(queue string, record func(broker.Binding) bool) (bool, erro
 	return false, errForeign(queue)
 }
 
-// sessionSpec is the queue of a kept session.
-func (d *Door) sessionSpec(queue string) broker.QueueSpec {
-	spec := broker.QueueSpec{Name: queue, Durable: true}
-	if !d.KeepQoS0 {
-		spec.Args = amqp.Table{{Key: broker.ArgAttended, Value: true}}
-	}
-	return spec
-}
-
 func errForeign(queue string) error {
 	return amqp.Errorf(amqp.AccessRefused, "queue '%s' was not made by the mqtt door", queue)
 }

@@ -167,6 +167,7 @@ type client struct {
 	version mqttwire.Version
 	packets chan string
 	closed  bool
+	whole   bool // describes all properties of CONNACK
 }
 
 // raw opens a connection that has sent nothing yet.
@@ -188,7 +189,11 @@ func (c *client) listen() {
 		if err != nil {
 			return
 		}
-		c.packets <- describe(p, c.version)
+		text := describe(p, c.version)
+		if p.Type == mqttwire.TypeConnack {
+			text += "\x00" + describeConnack(p, c.version)
+		}
+		c.packets <- text
 	}
 }
 
@@ -272,12 +277,26 @@ func (c *client) got() []string {
 				c.closed = true
 				p = "closed"
 			}
+			if short, all, connack := strings.Cut(p, "\x00"); connack && c.whole {
+				p = all
+			} else {
+				p = short
+			}
 			got = append(got, p)
 		default:
 			return got
 		}
 	}
 	return got
+}
+
+// describeConnack lists all that CONNACK offers.
+func describeConnack(p mqttwire.Packet, v mqttwire.Version) string {
+	var m mqttwire.Connack
+	if err := m.Decode(p.Body, v); err != nil {
+		return err.Error()
+	}
+	return "CONNACK " + m.Reason.String() + describeProps(m.Props)
 }
 
 func (c *client) expect(want ...string) {

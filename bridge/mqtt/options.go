@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"leveret/amqp"
@@ -41,22 +42,15 @@ type Options struct {
 	// KeepAliveMax caps the keep alive of MQTT 5 clients, who are told so in
 	// CONNACK; 0 leaves it to them.
 	KeepAliveMax time.Duration
-	// SessionExpiryMax is how long any session is kept after its connection
-	// ended; 0 is as long as the client asks.
-	SessionExpiryMax time.Duration
 
-	PacketBytesMax   int // of one packet, 1 MiB
-	ReceiveMax       int // messages of QoS 1 and 2 in flight in each direction, 100, at most 16,383
-	SubscriptionsMax int // of one session, 1,000
+	Limits  // of clients that are of no class
+	Classes []Class
+
 	// KeepQoS0 lets messages of QoS 0 wait for a client that is away and keeps
 	// its session; they are in memory, within its bounds, and a restart drops
 	// them. Otherwise they are for those who are connected. It counts when a
 	// session begins.
-	KeepQoS0 bool
-	// QueuedMax bounds what waits for a client whose session ends with its
-	// connection, 10,000 messages; beyond it the oldest are dropped. Sessions
-	// that are kept lose nothing.
-	QueuedMax      int
+	KeepQoS0       bool
 	ConnectionsMax int // 10,000
 	// ConnectingMax bounds the connections that have not sent their CONNECT
 	// yet, 1,024; beyond it the oldest of them is closed, so that idle
@@ -69,11 +63,12 @@ func (o Options) orDefaults() Options {
 	o.Exchange = cmp.Or(o.Exchange, "amq.topic")
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 10*time.Second)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
-	o.PacketBytesMax = cmp.Or(o.PacketBytesMax, 1<<20)
+	o.Limits = o.Limits.orDefaults()
+	o.Classes = slices.Clone(o.Classes)
+	for i := range o.Classes {
+		o.Classes[i].Limits = o.Classes[i].Limits.or(o.Limits)
+	}
 	o.KeepAliveMax = min(o.KeepAliveMax, (1<<16-1)*time.Second)
-	o.ReceiveMax = min(cmp.Or(o.ReceiveMax, 100), receiveMaxMost)
-	o.SubscriptionsMax = cmp.Or(o.SubscriptionsMax, 1000)
-	o.QueuedMax = cmp.Or(o.QueuedMax, 10_000)
 	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 10_000)
 	o.ConnectingMax = cmp.Or(o.ConnectingMax, 1024)
 	if o.Log == nil {

@@ -12,9 +12,15 @@ import (
 
 // publish takes a PUBLISH into the batch.
 func (c *conn) publish(packet mqttwire.Packet) error {
+	if err := c.throttle(); err != nil {
+		return err
+	}
 	var p mqttwire.Publish
 	if err := p.Decode(packet.Flags, packet.Body, c.version); err != nil {
 		return err
+	}
+	if p.QoS > *c.limits.QoSMax { // 5.0, section 3.2.2.3.4
+		return refusal(mqttwire.QoSNotSupported, "message of QoS %d, at most %d is taken", p.QoS, *c.limits.QoSMax)
 	}
 	t, err := c.resolve(&p)
 	if err != nil {
@@ -46,9 +52,9 @@ func (c *conn) publish(packet mqttwire.Packet) error {
 // admit keeps a client to ReceiveMax unanswered messages. MQTT 5 clients know
 // the limit (section 4.9); others are not read from until they got answers.
 func (c *conn) admit() error {
-	for !c.acks.admit(c.door.ReceiveMax) {
+	for !c.acks.admit(c.limits.ReceiveMax) {
 		if c.version == mqttwire.V5 {
-			return refusal(mqttwire.ReceiveMaximumExceeded, "more than %d messages in flight", c.door.ReceiveMax)
+			return refusal(mqttwire.ReceiveMaximumExceeded, "more than %d messages in flight", c.limits.ReceiveMax)
 		}
 		if err := c.flush(); err != nil {
 			return err

@@ -117,7 +117,7 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 // makeQueue makes the queue of a session that is kept, with its record: without
 // it would be taken for somebody else's.
 func (c *conn) makeQueue() (spool.LSN, error) {
-	spec := c.door.sessionSpec(c.session.queue)
+	spec := c.sessionSpec(c.session.queue)
 	c.recorded = c.expiry
 	return c.door.keeper.DeclareBound(spec, recordExchange, spec.Name, expiryArgs(c.expiry))
 }
@@ -202,7 +202,7 @@ func (c *conn) wishedExpiry(m *mqttwire.Connect) uint32 {
 
 // keepFor sets how long the session outlives its connection.
 func (c *conn) keepFor(seconds uint32) {
-	if limit := c.door.SessionExpiryMax; limit > 0 && time.Duration(seconds)*time.Second > limit {
+	if limit := c.limits.SessionExpiryMax; limit > 0 && time.Duration(seconds)*time.Second > limit {
 		seconds = uint32(limit / time.Second)
 		c.expiryCut = true
 	}

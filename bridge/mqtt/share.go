@@ -61,7 +61,7 @@ func (c *conn) subscribeShared(f *mqttwire.Subscription, id uint32, r *reply) (m
 		return mqttwire.NotAuthorized, 0, nil
 	}
 	s := subscription{
-		filter: f.Filter, qos: min(f.QoS, 1), retainAsPublished: f.RetainAsPublished, id: id,
+		filter: f.Filter, qos: min(f.QoS, 1, *c.limits.QoSMax), retainAsPublished: f.RetainAsPublished, id: id,
 		share: shareQueue(group, filter),
 	}
 	subs := c.subs.Load()

@@ -19,6 +19,7 @@ type Stats struct {
 	Unmatched uint64 // messages in a session that none of its subscriptions matched
 	Foreign   uint64 // messages whose routing key is no MQTT topic
 	WillsLost uint64 // wills that could not be published
+	Throttled uint64 // pauses of clients that published more than they may
 }
 
 // counters are what Stats is made of.
@@ -26,7 +27,7 @@ type counters struct {
 	accepted, connected, refused, panics atomic.Uint64
 	received, sent                       [3]atomic.Uint64
 
-	rejected, expired, tooLarge, unmatched, foreign, willsLost atomic.Uint64
+	rejected, expired, tooLarge, unmatched, foreign, willsLost, throttled atomic.Uint64
 }
 
 // Stats gives the figures of this moment.
@@ -49,6 +50,7 @@ func (d *Door) Stats() Stats {
 		Unmatched:   c.unmatched.Load(),
 		Foreign:     c.foreign.Load(),
 		WillsLost:   c.willsLost.Load(),
+		Throttled:   c.throttled.Load(),
 	}
 }
 

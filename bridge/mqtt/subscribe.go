@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -52,7 +53,7 @@ func (c *conn) needQueue(r *reply) (lsn spool.LSN, err error) {
 	_, lsn, err = c.core.DeclareQueue(broker.QueueSpec{
 		Name:      c.session.queue,
 		Exclusive: true,
-		Args:      amqp.Table{{Key: "x-max-length", Value: int64(c.door.QueuedMax)}},
+		Args:      c.limits.queueArgs(cmp.Or(c.limits.QueuedMax, queuedDefault)),
 	})
 	if err != nil {
 		return 0, err
@@ -72,14 +73,14 @@ func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32, r *reply) (mqtt
 	switch {
 	case levels(f.Filter) > topicLevelsMax:
 		return mqttwire.TopicFilterInvalid, 0, nil
-	case old == nil && len(subs.list) >= c.door.SubscriptionsMax:
+	case old == nil && len(subs.list) >= c.limits.SubscriptionsMax:
 		return mqttwire.QuotaExceeded, 0, nil
 	case isShared(f.Filter): // in 3.1.1 just a topic, but nobody means that
 		return c.subscribeShared(f, id, r)
 	}
 	s := subscription{
 		filter:            f.Filter,
-		qos:               f.QoS,
+		qos:               min(f.QoS, *c.limits.QoSMax),
 		noLocal:           f.NoLocal || c.bridge,
 		retainAsPublished: f.RetainAsPublished || c.bridge,
 		id:                id,
