@@ -42,7 +42,7 @@ type conn struct {
 	kept      bool   // the session outlives the connection
 	expiry    uint32 // seconds it does so; see expiryNever
 	expiryCut bool   // it is less than what the client asked for
-	recorded  uint32 // the expiry in the spool, of a session with a durable queue
+	recorded  record // what is in the spool, of a session with a durable queue
 	will      *broker.Publish
 	willDelay uint32    // seconds
 	welcomed  bool      // CONNACK was promised

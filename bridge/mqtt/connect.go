@@ -18,6 +18,7 @@ type terms struct {
 	assigned  bool   // by us
 	bridge    bool   // another broker: it wants no echo and retain flags as they are
 	user      string
+	owner     string        // user, or "" of an anonymous client
 	access    broker.Access // nil may do everything
 	class     *Class
 	limits    *Limits       // of class
@@ -50,7 +51,7 @@ func (c *conn) connect() error {
 	}
 	var m mqttwire.Connect
 	err = m.Decode(p.Body)
-	c.version = m.Version
+	c.version, c.texts = m.Version, true // as long as nothing else was asked for
 	if err != nil {
 		return err
 	}
@@ -113,19 +114,6 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 		c.node = c.node || string(name) == bridge.UserNode
 	}
 	return nil
-}
-
-func (c *conn) authenticate(m *mqttwire.Connect) error {
-	anonymous := !m.HasUsername && !m.HasPassword
-	user, access, err := c.door.Authenticate(m.Username, string(m.Password), anonymous, c.socket.RemoteAddr())
-	switch {
-	case err == nil:
-		c.user, c.access = user, access
-		return nil
-	case anonymous:
-		return refusal(mqttwire.NotAuthorized, "anonymous clients are not let in")
-	}
-	return refusal(mqttwire.BadUserNameOrPassword, "wrong user name or password")
 }
 
 // welcome promises CONNACK and lets deliveries of the session begin behind it.
@@ -210,7 +198,12 @@ func (c *conn) refuse(err error) {
 	ack := mqttwire.Connack{Reason: why.reason}
 	if c.version == mqttwire.V5 {
 		var w mqttwire.PropertyWriter
-		w.Text(mqttwire.ReasonString, strings.ToValidUTF8(why.text, "?"))
+		if why.server != "" {
+			w.Text(mqttwire.ServerReference, why.server)
+		}
+		if c.texts {
+			w.Text(mqttwire.ReasonString, strings.ToValidUTF8(why.text, "?"))
+		}
 		ack.Props, _ = w.Properties() // without the text if it cannot be sent
 	}
 	if packet, err := mqttwire.AppendConnack(nil, c.version, &ack); err == nil {

@@ -90,8 +90,7 @@ func (stranger) Allows(broker.Action, string) bool             { return true }
 func (stranger) Enter(_, _ string) (in broker.Access, ok bool) { return nil, false }
 
 func TestUserOfAnotherVHostIsRefused(t *testing.T) {
-	let := func(user, _ string, _ bool, _ net.Addr) (string, broker.Access, error) { return user, stranger{}, nil }
-	onStage(t, func(o *Options) { o.Authenticate = let }, func(s *stage) {
+	onStage(t, func(o *Options) { o.Authenticate = loginAs(stranger{}) }, func(s *stage) {
 		s.connect(mqttwire.V5, "c", login("u", "p")).expect("CONNACK not authorized", "closed")
 	})
 }

@@ -206,6 +206,10 @@ func (d *Door) enter(c *conn, deadline time.Time) error {
 	for {
 		d.mu.Lock()
 		old := d.clients[c.client]
+		if old != nil && !c.mayTake(old.owner) {
+			d.mu.Unlock()
+			return errOwner
+		}
 		if old == nil {
 			err := d.seatLocked(c.class)
 			if err == nil {

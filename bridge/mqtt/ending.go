@@ -17,6 +17,7 @@ type ending struct {
 	reason mqttwire.ReasonCode // told to an MQTT 5 client
 	text   string              // for the log, and told to a client that wants such texts
 	err    error               // our own trouble, for the log alone
+	server string              // where else the client is served, if it is to go there
 	silent bool                // there is nobody to tell: the client is gone, or said goodbye
 	clean  bool                // the client took its leave: no will
 }
@@ -39,7 +40,11 @@ func refusal(reason mqttwire.ReasonCode, format string, args ...any) error {
 // endingOf says how a reader's error ends the connection.
 func endingOf(err error) ending {
 	if e, ok := errors.AsType[*mqttwire.Error](err); ok {
-		return ending{reason: e.Code, text: e.Text}
+		why := ending{reason: e.Code, text: e.Text}
+		if r, ok := errors.AsType[*redirected](err); ok {
+			why.server = r.server
+		}
+		return why
 	}
 	if e, ok := errors.AsType[*amqp.Error](err); ok {
 		return ending{reason: reasonOf(e), text: e.Text}

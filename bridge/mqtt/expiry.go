@@ -92,23 +92,37 @@ func (d *Door) endSessions(now time.Time) (next time.Time) {
 const (
 	recordExchange = "amq.direct"
 	argExpiry      = "x-mqtt-session-expiry"
+	argOwner       = "x-mqtt-session-user"
 )
 
-func expiryArgs(seconds uint32) amqp.Table {
-	return amqp.Table{{Key: argExpiry, Value: int64(seconds)}}
+// record is what stands in the spool of a session beside its subscriptions.
+type record struct {
+	expiry uint32 // seconds
+	owner  string // see mayTake
 }
 
-func expiryOf(b broker.Binding) (seconds uint32, ok bool) {
+func (r record) args() amqp.Table {
+	args := amqp.Table{{Key: argExpiry, Value: int64(r.expiry)}}
+	if r.owner != "" {
+		args = append(args, amqp.Field{Key: argOwner, Value: r.owner})
+	}
+	return args
+}
+
+func recordOf(b broker.Binding) (r record, ok bool) {
 	v, _ := b.Args.Get(argExpiry)
 	n, ok := amqp.Int(v)
 	if !ok || b.Source != recordExchange || n < 0 || n > expiryNever {
-		return 0, false
+		return record{}, false
 	}
-	return uint32(n), true
+	owner, _ := b.Args.Get(argOwner)
+	r.expiry = uint32(n)
+	r.owner, _ = owner.(string)
+	return r, true
 }
 
 func isSession(b broker.Binding) bool {
-	_, ok := expiryOf(b)
+	_, ok := recordOf(b)
 	return ok
 }
 
@@ -132,15 +146,16 @@ func errForeign(queue string) error {
 // recordExpiry brings the record of a session with a durable queue up to date.
 // The new one comes before the old one goes: the session is never without.
 func (c *conn) recordExpiry() (lsn spool.LSN) {
-	if c.recorded == c.expiry {
+	now := record{c.expiry, c.owner}
+	if c.recorded == now {
 		return 0
 	}
 	queue, keeper := c.session.queue, c.door.keeper
-	lsn, err := keeper.BindQueue(queue, recordExchange, queue, expiryArgs(c.expiry))
+	lsn, err := keeper.BindQueue(queue, recordExchange, queue, now.args())
 	if err == nil {
 		old := c.recorded
-		c.recorded = c.expiry
-		lsn, err = keeper.UnbindQueue(queue, recordExchange, queue, expiryArgs(old))
+		c.recorded = now
+		lsn, err = keeper.UnbindQueue(queue, recordExchange, queue, old.args())
 	}
 	if err != nil { // the session may be kept for longer than it should: no reason to refuse it
 		c.log.Warn("expiry of the mqtt session cannot be recorded", "err", err)
@@ -167,8 +182,8 @@ func (d *Door) findSessions(now time.Time) {
 			continue
 		}
 		for _, b := range bindings {
-			if seconds, ok := expiryOf(b); ok {
-				d.away.add(client, seconds, now)
+			if r, ok := recordOf(b); ok {
+				d.away.add(client, r.expiry, now)
 			}
 		}
 		subs := subscriptionsOf(bindings)

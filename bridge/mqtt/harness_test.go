@@ -105,7 +105,8 @@ type blind struct{}
 
 func (blind) Allows(a broker.Action, _ string) bool { return a == broker.Write }
 
-func authenticate(user, password string, anonymous bool, _ net.Addr) (string, broker.Access, error) {
+func authenticate(l Login) (string, broker.Access, error) {
+	user, password, anonymous := l.User, l.Password, l.Anonymous
 	switch {
 	case anonymous:
 		return "anonymous", nil, nil
@@ -124,11 +125,11 @@ func authenticate(user, password string, anonymous bool, _ net.Addr) (string, br
 }
 
 // denyAnonymous is a rule that lets nobody in without a name.
-func denyAnonymous(user, password string, anonymous bool, remote net.Addr) (string, broker.Access, error) {
-	if anonymous {
-		return "", nil, fmt.Errorf("anonymous from %s", remote)
+func denyAnonymous(l Login) (string, broker.Access, error) {
+	if l.Anonymous {
+		return "", nil, fmt.Errorf("anonymous from %s", l.Remote)
 	}
-	return authenticate(user, password, anonymous, remote)
+	return authenticate(l)
 }
 
 // pipeListener hands out the far ends of pipes.
@@ -467,6 +468,6 @@ func describeProps(p mqttwire.Properties, only ...mqttwire.PropertyID) string {
 func newAutoLog() *mem.Log { return mem.New().Auto() }
 
 // loginAs lets everybody in with the same rights.
-func loginAs(a broker.Access) func(string, string, bool, net.Addr) (string, broker.Access, error) {
-	return func(user, _ string, _ bool, _ net.Addr) (string, broker.Access, error) { return user, a, nil }
+func loginAs(a broker.Access) func(Login) (string, broker.Access, error) {
+	return func(l Login) (string, broker.Access, error) { return l.User, a, nil }
 }

@@ -21,10 +21,17 @@ type Options struct {
 	// Routes lead topics to other exchanges than that. They hold from the start:
 	// the subscriptions of sessions that are kept are brought in line with them.
 	Routes []Route
-	// Authenticate says who a client is and what it may do. anonymous means
-	// that it gave neither user name nor password. Any error refuses it; the
-	// client is not told why.
-	Authenticate func(user, password string, anonymous bool, remote net.Addr) (name string, access broker.Access, err error)
+	// Authenticate says who a client is and what it may do. Any error refuses
+	// it; the client is not told why, but for ErrClientID.
+	Authenticate func(Login) (name string, access broker.Access, err error)
+	// AnyTakesOver lets a client take over the connection and the session of
+	// another user's client with its client id. Otherwise a session is of the
+	// user that began it, as long as it lives; those of anonymous clients are
+	// anybody's.
+	AnyTakesOver bool
+	// Redirect says at which server clients are to come in instead of here, and
+	// whether for good; "" is nowhere else. nil never does.
+	Redirect func() (server string, moved bool)
 	// Listeners are closed by Run. Their connections may be TLS or WebSocket.
 	Listeners []net.Listener
 	Log       *slog.Logger

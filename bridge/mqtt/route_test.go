@@ -266,9 +266,9 @@ func (s *stage) bindings(queue string) []broker.Binding {
 }
 
 // joined5 takes a kept session up.
-func (s *stage) joined5(t *testing.T, id string) *client {
+func (s *stage) joined5(t *testing.T, id string, edits ...func(*mqttwire.Connect)) *client {
 	t.Helper()
-	c := s.connect(mqttwire.V5, id, keep, with(mqttwire.SessionExpiry, 3600))
+	c := s.connect(mqttwire.V5, id, append(edits, keep, with(mqttwire.SessionExpiry, 3600))...)
 	synctest.Wait()
 	if p := <-c.packets; !strings.HasPrefix(p, "CONNACK success present") {
 		t.Fatalf("CONNECT answered by %q", p)

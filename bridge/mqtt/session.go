@@ -81,6 +81,15 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 	if present, err = c.door.holds(c.session.queue, isSession); err != nil {
 		return false, 0, err
 	}
+	if present {
+		bindings, err := c.core.Bindings(c.session.queue)
+		if err == nil {
+			err = c.checkOwner(bindings)
+		}
+		if err != nil {
+			return false, 0, err
+		}
+	}
 	if !present || !m.CleanStart {
 		c.door.cancelWill(c.client)
 	}
@@ -118,8 +127,8 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 // it would be taken for somebody else's.
 func (c *conn) makeQueue() (spool.LSN, error) {
 	spec := c.sessionSpec(c.session.queue)
-	c.recorded = c.expiry
-	return c.door.keeper.DeclareBound(spec, recordExchange, spec.Name, expiryArgs(c.expiry))
+	c.recorded = record{c.expiry, c.owner}
+	return c.door.keeper.DeclareBound(spec, recordExchange, spec.Name, c.recorded.args())
 }
 
 // join connects to the core.
@@ -160,8 +169,8 @@ func (c *conn) resume() error {
 	subs := new(subscriptions)
 	subs.list = subscriptionsOf(bindings)
 	for _, b := range bindings {
-		if seconds, ok := expiryOf(b); ok {
-			c.recorded = seconds
+		if r, ok := recordOf(b); ok {
+			c.recorded = r
 		}
 	}
 	for i := range subs.list {

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -103,7 +104,7 @@ func (w *webSockets) upgrade(rw http.ResponseWriter, r *http.Request, o *websock
 	}
 	// The connection outlives the request. Only binary frames are taken
 	// [MQTT-6.0.0-1]; a packet may be split over several, or share one.
-	c := &webSocket{Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws}
+	c := &webSocket{Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws, tls: r.TLS}
 	select {
 	case w.upgraded <- c:
 	case <-w.closed:
@@ -114,7 +115,16 @@ func (w *webSockets) upgrade(rw http.ResponseWriter, r *http.Request, o *websock
 // webSocket is a net.Conn over WebSocket, with the manners of a socket.
 type webSocket struct {
 	net.Conn
-	ws *websocket.Conn
+	ws  *websocket.Conn
+	tls *tls.ConnectionState // nil if it is not over TLS
+}
+
+// ConnectionState is that of the TLS below.
+func (c *webSocket) ConnectionState() (s tls.ConnectionState) {
+	if c.tls != nil {
+		s = *c.tls
+	}
+	return s
 }
 
 // Read says of a deadline what sockets say of it.
