@@ -64,15 +64,17 @@ type App struct {
 	cfg     atomic.Pointer[config.Config]
 	level   *slog.LevelVar
 	users   atomic.Pointer[users.Book]
-	clock   *health.Clock
-	report  *health.Report
-	store   *disk.Store
-	ticker  ticker
-	broker  *broker.Broker
-	doors   doors
-	guests  guests
-	shovels *shovels
-	devices devicesPart
+	// mqttUsers are those of the MQTT door, with what Mosquitto's files add.
+	mqttUsers atomic.Pointer[mqttAccounts]
+	clock     *health.Clock
+	report    *health.Report
+	store     *disk.Store
+	ticker    ticker
+	broker    *broker.Broker
+	doors     doors
+	guests    guests
+	shovels   *shovels
+	devices   devicesPart
 
 	reloadMu   sync.Mutex   // one reload at a time
 	undeclared []undeclared // of the configuration in force; protected by reloadMu once it runs
@@ -100,6 +102,11 @@ func build(o Options) (*App, error) {
 		return nil, err
 	}
 	a.users.Store(book)
+	mqttUsers, err := readMQTTAccounts(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	a.mqttUsers.Store(mqttUsers)
 	size := sizesOf(o.Config.Profile)
 	limitHeap(size)
 	if err := a.openSpool(); err != nil {

@@ -14,7 +14,6 @@ import (
 	"leveret/amqp/server091"
 	"leveret/bridge/mqtt"
 	"leveret/edge/admin"
-	"leveret/edge/config"
 	"leveret/edge/users"
 )
 
@@ -54,12 +53,7 @@ func (a *App) openDoors(size sizes) (err error) {
 		Listeners: d.amqpListeners, Serve091: a.guests.serving(d.amqp.Serve), ConnectionsMax: size.connections,
 		Log: a.log.With("door", "amqp"),
 	})
-	d.mqtt = mqtt.New(mqtt.Options{
-		Broker: a.broker, Authenticate: a.loginMQTT, Now: a.clock.Now,
-		Listeners: d.mqttListeners, ConnectionsMax: size.connections, KeepQoS0: cfg.MQTT.KeepQoS0,
-		Version: a.version,
-		Log:     a.log.With("door", "mqtt"),
-	})
+	d.mqtt = mqtt.New(a.mqttOptions(cfg.MQTT))
 	d.admin = admin.New(admin.Options{
 		Listeners: d.adminListeners, Status: a.status, Metrics: a.metrics,
 		Troubles: a.troubles, Alarms: a.alarms, Login: a.loginAdmin,
@@ -130,27 +124,6 @@ func (a *App) admit(remote net.Addr, ask func(*users.Book) (*users.User, error))
 	}
 }
 
-// anonymousName is who an MQTT client without a user name is.
-const anonymousName = "anonymous"
-
-var errAnonymous = errors.New("a user name is required")
-
-// loginMQTT is login for clients that may come without a name.
-func (a *App) loginMQTT(name, password string, anonymous bool, remote net.Addr) (string, broker.Access, error) {
-	if !anonymous {
-		return a.login(name, password, remote)
-	}
-	switch a.cfg.Load().MQTT.Anonymous {
-	case config.AnonymousAlways:
-		return anonymousName, nil, nil
-	case config.AnonymousLoopback:
-		if addrOf(remote).IsLoopback() {
-			return anonymousName, nil, nil
-		}
-	}
-	return "", nil, errAnonymous
-}
-
 // loginAdmin checks a user of the admin door. What its tags allow is decided
 // there.
 func (a *App) loginAdmin(name, password string, remote netip.Addr) (*users.User, error) {
@@ -188,6 +161,7 @@ func (a *App) parts(o Options) []part {
 		{"shovels", a.shovels.run},
 		{"ticker", func(ctx context.Context) error { return a.ticker.run(ctx, a.clock.Now, a.broker.Tick) }},
 		{"devices", a.devices.run},
+		{"mosquitto files", a.watchMosquitto},
 		{"clock", func(ctx context.Context) error { return a.clock.Run(ctx, a.broker.CorrectClock) }},
 		{"watchdog", a.watchdog},
 		{"configuration watch", a.watchConfig(o)},

@@ -80,6 +80,8 @@ func changed(old, fresh []users.Account) map[string]bool {
 	return names
 }
 
+func sameACL(a, b *users.ACL) bool { return reflect.DeepEqual(a, b) }
+
 // serveFunc is what a front door does with a connection.
 type serveFunc func(ctx context.Context, nc net.Conn, header [8]byte)
 

@@ -79,9 +79,12 @@ func (a *App) listenAMQP(c config.AMQP) ([]net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range all {
+		all[i] = a.proxied("amqp", c.Proxied, all[i])
+	}
 	secure, err := listen("amqp", c.TLSListen)
 	for i := range secure {
-		if secure[i], err = a.overTLS("amqp", c.TLS, "amqp")(secure[i]); err != nil {
+		if secure[i], err = a.overTLS("amqp", c.TLS, "amqp")(a.proxied("amqp", c.Proxied, secure[i])); err != nil {
 			break
 		}
 	}
@@ -107,7 +110,7 @@ func (a *App) listenMQTT(c config.MQTT) (all []net.Listener, err error) {
 	} {
 		open, err := listen("mqtt", way.addrs)
 		for i := range open {
-			if open[i], err = way.wrap(a.guests.accepting(open[i])); err != nil {
+			if open[i], err = way.wrap(a.guests.accepting(a.proxied("mqtt", c.Proxied, open[i]))); err != nil {
 				break
 			}
 			if way.web {

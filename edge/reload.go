@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"leveret/edge/config"
@@ -62,6 +63,10 @@ func (a *App) apply(old, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
+	mqttUsers, err := readMQTTAccounts(fresh)
+	if err != nil {
+		return err
+	}
 	wanted, err := checked(fresh.Shovels)
 	if err != nil {
 		return err
@@ -73,13 +78,16 @@ func (a *App) apply(old, fresh *config.Config) error {
 		return err
 	}
 	a.users.Store(book)
+	oldMQTT := a.mqttUsers.Swap(mqttUsers)
 	if a.level != nil {
 		a.level.Set(fresh.Log.Level)
 	}
 	a.cfg.Store(fresh)
 	a.shovels.want(wanted)
 	a.devices.Configure(deviceRules(fresh.Devices))
-	if n := a.guests.end(changed(old.Accounts(), fresh.Accounts())); n > 0 {
+	ended := changed(old.Accounts(), fresh.Accounts())
+	maps.Copy(ended, changedGuests(oldMQTT, mqttUsers))
+	if n := a.guests.end(ended); n > 0 {
 		a.log.Info("connections of changed users are ended", "connections", n)
 	}
 	var later []error

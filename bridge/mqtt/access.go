@@ -18,6 +18,7 @@ func (c *conn) enter(who broker.Identity) error {
 	}
 	if err == nil {
 		c.access = in
+		c.may, _ = in.(topicReader)
 	}
 	return err
 }

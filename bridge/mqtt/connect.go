@@ -20,6 +20,7 @@ type terms struct {
 	user      string
 	owner     string        // user, or "" of an anonymous client
 	access    broker.Access // nil may do everything
+	may       topicReader   // of access; nil: it may be given whatever it is subscribed to
 	class     *Class
 	limits    *Limits       // of class
 	keepAlive time.Duration // 0: none

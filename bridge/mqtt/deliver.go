@@ -82,7 +82,7 @@ func (w *writer) watermark() (safe spool.LSN, moved <-chan struct{}, err error) 
 // is false when it must wait.
 func (w *writer) attempt(d *broker.Delivery, safe spool.LSN) (open bool, err error) {
 	w.blocked = false
-	a := w.addresses.find(w.subs.Load(), d.Msg.Key)
+	a := w.addresses.find(w.subs.Load(), d.Msg.Key, w.may)
 	g := &a.others
 	switch {
 	case d.Consumer != w.session.consumer:
@@ -99,7 +99,7 @@ func (w *writer) attempt(d *broker.Delivery, safe spool.LSN) (open bool, err err
 		w.door.counts.foreign.Add(1)
 		w.drop(d)
 		return true, nil
-	case g.subscriptions == 0:
+	case a.denied, g.subscriptions == 0:
 		w.door.counts.unmatched.Add(1)
 		w.drop(d)
 		return true, nil

@@ -155,6 +155,7 @@ func (g *grant) add(s *subscription) {
 type address struct {
 	topic       string
 	valid       bool // the key is a topic
+	denied      bool // the user may not be given it, though it may subscribe
 	others, own grant
 }
 
@@ -174,6 +175,12 @@ func (ss *subscriptions) address(key string) *address {
 	return a
 }
 
+// topicReader is what a broker.Access may also be: one that lets a client
+// subscribe to more than it may be given.
+type topicReader interface {
+	MayReceive(topic string) bool
+}
+
 // addressesMax bounds the addresses that a connection remembers.
 const addressesMax = 256
 
@@ -184,7 +191,7 @@ type addresses struct {
 	byKey map[string]*address
 }
 
-func (as *addresses) find(subs *subscriptions, key string) *address {
+func (as *addresses) find(subs *subscriptions, key string, may topicReader) *address {
 	if as.of != subs || len(as.byKey) >= addressesMax {
 		as.of, as.byKey = subs, nil
 	}
@@ -195,6 +202,9 @@ func (as *addresses) find(subs *subscriptions, key string) *address {
 		as.byKey = make(map[string]*address)
 	}
 	a := subs.address(key)
+	if may != nil && a.valid && !may.MayReceive(a.topic) {
+		a.others, a.own, a.denied = grant{}, grant{}, true
+	}
 	as.byKey[key] = a
 	return a
 }

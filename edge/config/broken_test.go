@@ -49,11 +49,28 @@ var broken = []struct {
 	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
 	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
 		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
-		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version",
+		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version, proxy_protocol, proxy_from",
 		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
 	}},
 	{"unknown key with odd letters", "\"a\\u001b[31m\" = 1", []string{`1:1: "a\x1b[31m": no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel`}},
+	{"route without an exchange", "[[mqtt.route]]\ntopic = 'z/#'", []string{`1:8: mqtt.route.exchange: is missing; write exchange = "home"`}},
+	{"route of no filter", "[[mqtt.route]]\ntopic = 'z/#/a'\nexchange = 'amq.topic'", []string{`2:9: mqtt.route.topic: not a topic filter; write it like "zigbee2mqtt/#" or "plant/+/temp"`}},
+	{"route of a group", "[[mqtt.route]]\ntopic = '$share/g/a'\nexchange = 'amq.topic'", []string{`2:9: mqtt.route.topic: not a topic filter; write it like "zigbee2mqtt/#" or "plant/+/temp"`}},
+	{"route to nowhere", "[[mqtt.route]]\ntopic = 'z/#'\nexchange = 'home'", []string{`3:12: mqtt.route.exchange: there is no [[exchange]] with the name "home" in the vhost "/"`}},
+	{"route to a fanout", "[[exchange]]\nname = 'home'\ntype = 'fanout'\n[[mqtt.route]]\ntopic = 'z/#'\nexchange = 'home'", []string{`6:12: mqtt.route.exchange: the exchange "home" is of type "fanout"; topics need one of type topic`}},
+	{"route to what does not last", "[[exchange]]\nname = 'home'\ntype = 'topic'\ndurable = false\n[[mqtt.route]]\ntopic = 'z/#'\nexchange = 'home'", []string{`7:12: mqtt.route.exchange: the exchange "home" must be durable, and neither auto_delete nor internal`}},
+	{"class without a name", "[[mqtt.class]]\nqos_max = 3", []string{`1:8: mqtt.class.name: is missing; write name = "sensors"`, "2:11: mqtt.class.qos_max: must be from 0 to 2"}},
+	{"class twice", "[[mqtt.class]]\nname = 'a'\n[[mqtt.class]]\nname = 'a'", []string{`4:8: mqtt.class.name: "a" is there twice; the first is in line 2`}},
+	{"class of no pattern", "[[mqtt.class]]\nname = 'a'\nclient = '('", []string{"3:10: mqtt.class.client: not a regular expression: missing closing ): \"(\""}},
+	{"limits out of bounds", "[mqtt]\npacket_bytes_max = '512MiB'\ninflight_max = 0\noverflow = 'drop'\nkeep_alive_max = '24h'", []string{
+		"2:20: mqtt.packet_bytes_max: must be from 1KiB to 256MiB", "3:16: mqtt.inflight_max: must be from 1 to 16383",
+		`4:12: mqtt.overflow: must be "drop-head", "reject-publish", "thin" or "keep-last"`, "5:18: mqtt.keep_alive_max: must be from 0s to 18h12m15s",
+	}},
+	{"certificate that nobody asks for", "[mqtt]\ncertificate_login = 'common_name'", []string{"2:21: mqtt.certificate_login: needs client_ca_file: without it no certificate is asked for"}},
+	{"no server to go to", "[mqtt]\nredirect_to = 'there'", []string{`2:15: mqtt.redirect_to: must be another server, like "broker2.example:8883"`}},
+	{"no network", "[amqp]\nproxy_from = ['10.0.0.1']", []string{`2:15: amqp.proxy_from: not a network; write it like "10.1.0.0/16", or "10.1.2.3/32" for one address`}},
+	{"queue of the door", "[[queue]]\nname = 'mqtt.a'", []string{`2:8: queue.name: queues that begin with "mqtt." belong to the MQTT door`}},
 	{"plural list", "[[users]]\nname = 'a'", []string{"1:3: users: no such key; did you mean user?"}},
 	{"twice", "[log]\nlevel = 'info'\nlevel = 'warn'", []string{"3:1: level: is there twice; the first is in line 2"}},
 	{"table twice", "[log]\n[amqp]\n[log]\nlevel = 'info'", []string{"3:2: log: is there twice; the first is in line 1"}},
@@ -268,7 +285,7 @@ func TestProblemsOfSets(t *testing.T) {
 		{"data_dir.x=1", "--set: data_dir.x: data_dir is not a table; set it as a whole"},
 		{"user={a=1, a=2}", "--set: user: a: is there twice\n--set: user: must be a list of tables; write [[user]]"},
 		{"log.level=secret", `--set: log.level: must be "debug", "info", "warn" or "error"`},
-		{"user=[{name='a',password='secret',x=1}]", "--set: user.x: no such key; known here are name, password, password_hash, password_file, tags, configure, write, read, loopback_only, connections_max, channels_max"},
+		{"user=[{name='a',password='secret',x=1}]", "--set: user.x: no such key; known here are name, password, password_hash, password_file, tags, configure, write, read, loopback_only, connections_max, channels_max, client_ids"},
 	} {
 		_, err := Parse("x.toml", []byte("data_dir = 'x'"), []string{c.set})
 		if fmt.Sprint(err) != c.want {

@@ -107,6 +107,7 @@ type AMQP struct {
 	// RabbitMQ. [leveret, and the version's numbers; restart]
 	Product        string // product
 	ProductVersion string // product_version
+	Proxied
 }
 
 // MQTT is the door for MQTT clients.
@@ -132,6 +133,61 @@ type MQTT struct {
 	// their session and are away. Otherwise they are for those who are there.
 	// It counts when a session begins. [false; restart]
 	KeepQoS0 bool // keep_qos0
+
+	// ClientIDs is a regular expression, searched in the client id, that each
+	// client must match; {username} in it stands for the user's name, letter by
+	// letter. "^{username}$" makes the two the same, "^{username}-" lets a user
+	// have several clients. A [[user]] may have one of its own. "" is any. [""; live]
+	ClientIDs string // client_ids
+	// ClientIDTakeover says who may take over a client id that is in use, with
+	// its connection and its session: same_user (the user that began the
+	// session; what anonymous clients began is anybody's) or any. [same_user;
+	// restart]
+	ClientIDTakeover Takeover // client_id_takeover
+	// CertificateLogin says what of a client's verified certificate is the
+	// user's name, in place of a user name and a password: none (nothing),
+	// common_name, distinguished_name or subject_alternative_name, as
+	// amqp.external_login. It needs client_ca_file. [none; live]
+	CertificateLogin ExternalLogin // certificate_login
+	// CertificateClientID likewise says what of it the client id must be. [none;
+	// live]
+	CertificateClientID ExternalLogin // certificate_client_id
+	// RedirectTo is another server ("host:port"), to which MQTT 5 clients who
+	// come in are sent; others are refused. "" is nowhere. [""; live]
+	RedirectTo string // redirect_to
+	// Redirect says for how long: temporary or moved. [temporary; live]
+	Redirect Redirect // redirect
+	// PasswordFile and ACLFile are Mosquitto's, for moving from it: users with
+	// $6$ and $7$ passwords, and what they may do with which topics. Users of
+	// the first may use this door alone; one who is a [[user]], too, is that.
+	// With the second, MQTT clients whose user is no [[user]] may do what it
+	// says and no more. They are read anew when they change; a relative path is
+	// looked for like a password_file. [none; restart for the names]
+	PasswordFile string // password_file
+	ACLFile      string // acl_file
+
+	// ConnectionsMax bounds the connections, 1 to 1000000. [by the profile: tiny
+	// 1000, small 4000, server 20000; restart]
+	ConnectionsMax int // connections_max
+	// KeepAliveMax is the longest keep alive that MQTT 5 clients may have, up to
+	// 65535s; they are told. 0s leaves it to them. [0s; restart]
+	KeepAliveMax time.Duration // keep_alive_max
+	MQTTLimits
+	Classes []MQTTClass // [[mqtt.class]]
+	Routes  []MQTTRoute // [[mqtt.route]]
+
+	Proxied
+}
+
+// Proxied is for doors behind a proxy that tells in the PROXY protocol, versions
+// 1 and 2, who its clients are.
+type Proxied struct {
+	// ProxyProtocol makes every connection to the door's addresses begin with
+	// such a header. Unix sockets are as ever. [false; restart]
+	ProxyProtocol bool // proxy_protocol
+	// ProxyFrom are the networks that proxies may come from; connections of
+	// others are closed. [["127.0.0.0/8", "::1/128"]; restart]
+	ProxyFrom []string // proxy_from
 }
 
 // TLS is what a door shows those who come over TLS.
@@ -203,6 +259,8 @@ type User struct {
 	// ChannelsMax bounds the AMQP channels of each of its connections, at most
 	// 65535; clients are told. 0 is the broker's own bound. [0]
 	ChannelsMax int // channels_max
+	// ClientIDs is as mqtt.client_ids, in place of it. [""]
+	ClientIDs string // client_ids
 }
 
 // Account is the user in the words of package users, without what is said of it
@@ -211,6 +269,7 @@ func (u User) Account() users.Account {
 	return users.Account{
 		Name: u.Name, Hash: u.Hash, Tags: u.Tags, Configure: u.Configure, Write: u.Write, Read: u.Read,
 		LoopbackOnly: u.LoopbackOnly, ConnectionsMax: u.ConnectionsMax, ChannelsMax: u.ChannelsMax,
+		ClientIDs: u.ClientIDs,
 	}
 }
 

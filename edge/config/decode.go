@@ -27,7 +27,7 @@ type decoder struct {
 	folder string // where relative paths of secrets start
 
 	// Names that must stand elsewhere in the file.
-	inVHosts, ofUsers []mention
+	inVHosts, ofUsers, routed []mention
 }
 
 // defaults is a Config without a file, before anything is chosen.
@@ -35,11 +35,16 @@ func defaults() *Config {
 	return &Config{
 		DataDir: "leveret-data",
 		Log:     Log{Level: slog.LevelInfo},
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret"},
-		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback},
-		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: proxied()},
+		MQTT: MQTT{
+			Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback, ClientIDTakeover: SameUser,
+			CertificateLogin: NoName, CertificateClientID: NoName, Redirect: Temporary, Proxied: proxied(),
+		},
+		Admin: Admin{Listen: []string{"127.0.0.1:15672"}},
 	}
 }
+
+func proxied() Proxied { return Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}} }
 
 // guest is the account of a broker that nobody has configured yet.
 func guest() User {
@@ -75,6 +80,7 @@ func (d *decoder) config(root *node) *Config {
 		c.Users = []User{guest()}
 	}
 	d.mentioned(c)
+	d.routes(c)
 	return c
 }
 
@@ -94,7 +100,9 @@ func (d *decoder) doors(s *section, c *Config) {
 		d.logins(s, &c.AMQP)
 		s.name("product", &c.AMQP.Product)
 		s.short("product_version", &c.AMQP.ProductVersion)
+		d.proxied(s, &c.AMQP.Proxied)
 	})
+	c.MQTT.ConnectionsMax, c.MQTT.MQTTLimits = c.Profile.connections(), c.Profile.mqttLimits()
 	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })
 	s.section("admin", func(s *section) { d.listen(s, &c.Admin.Listen) })
 	d.unshared(s, c)

@@ -17,10 +17,9 @@ func TestDiffTellsEachKey(t *testing.T) {
 		want []Change
 	}{
 		{"data_dir=/x", []Change{{"data_dir", "leveret-data", "/x", true}}},
-		{"profile=server", []Change{
-			{"profile", "tiny", "server", true}, {"spool.commit_window", "100ms", "0s", true}, {"spool.commits_per_second", "10", "0", true},
-			{"devices.max", "1000", "50000", false},
-		}},
+		{"profile=server", []Change{{"profile", "tiny", "server", true}, {"mqtt.connections_max", "1000", "20000", true},
+			{"mqtt.inflight_max", "32", "100", true}, {"mqtt.subscriptions_max", "200", "1000", true}, {"spool.commit_window", "100ms", "0s", true}, {"spool.commits_per_second", "10", "0", true},
+			{"devices.max", "1000", "50000", false}}},
 		{"log.level=warn", []Change{{"log.level", "INFO", "WARN", false}}},
 		{"amqp.listen=[]", []Change{{"amqp.listen", "[127.0.0.1:5672]", "[]", true}}},
 		{"amqp.external_login=distinguished_name", []Change{{"amqp.external_login", "common_name", "distinguished_name", false}}},
@@ -28,6 +27,8 @@ func TestDiffTellsEachKey(t *testing.T) {
 			{"amqp.anonymous", "never", "always", false}, {"amqp.anonymous_user", "", "guest", false},
 		}},
 		{"mqtt.listen=:1", []Change{{"mqtt.listen", "[127.0.0.1:1883]", "[:1]", true}}},
+		{"mqtt.route=[{topic='z/#',exchange='amq.topic'}]", []Change{{"mqtt.route", "[]", "[{z/# amq.topic}]", true}}},
+		{"mqtt.client_ids='^{username}$'", []Change{{"mqtt.client_ids", "", "^{username}$", false}}},
 		{"mqtt.anonymous=never", []Change{{"mqtt.anonymous", "loopback", "never", false}}},
 		{"admin.listen=:1", []Change{{"admin.listen", "[127.0.0.1:15672]", "[:1]", true}}},
 		{"spool.max_bytes=1GiB", []Change{{"spool.max_bytes", "0B", "1GiB", true}}},

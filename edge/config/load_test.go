@@ -35,8 +35,12 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		DataDir: "leveret-data",
 		Profile: profile,
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret"},
-		MQTT:    MQTT{Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback"},
+		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}}},
+		MQTT: MQTT{
+			Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback", ClientIDTakeover: "same_user", CertificateLogin: "none",
+			CertificateClientID: "none", Redirect: "temporary", ConnectionsMax: profile.connections(), MQTTLimits: profile.mqttLimits(),
+			Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
+		},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
 		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond()},
 		Devices: Devices{Max: profile.devices()},
@@ -72,6 +76,33 @@ websocket_listen = "unix.example:8083"
 websocket_origins = ["*.example:1", "*"]
 keep_qos0 = true
 anonymous = "never"
+client_ids = "^{username}-"
+client_id_takeover = "any"
+redirect_to = "h:1"
+redirect = "moved"
+connections_max = 7
+keep_alive_max = "1m"
+packet_bytes_max = "2KiB"
+inflight_max = 3
+session_expiry_max = "1h"
+messages_per_second = 4
+qos_max = 1
+queued_max = 5
+queued_bytes_max = 6
+overflow = "thin"
+proxy_protocol = true
+proxy_from = "10.0.0.0/8"
+[[mqtt.class]]
+name = "s"
+user = "u"
+client = "^c"
+connections_max = 8
+qos_max = 0
+queued_max = 0
+overflow = "keep-last"
+[[mqtt.route]]
+topic = "z/#"
+exchange = "amq.topic"
 [admin]
 listen = ":15672"
 [spool]
@@ -173,10 +204,22 @@ target.key = "far"
 			Listen:        []string{"127.0.0.1:0", "[::1]:5672"},
 			ExternalLogin: DistinguishedName, Anonymous: AnonymousLoopback, AnonymousUser: "anna",
 			Product: "RabbitMQ", ProductVersion: "3.10.8",
+			Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
 		},
 		MQTT: MQTT{
 			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
-			KeepQoS0: true, Anonymous: AnonymousNever,
+			KeepQoS0: true, Anonymous: AnonymousNever, ClientIDs: "^{username}-", ClientIDTakeover: AnyUser,
+			CertificateLogin: NoName, CertificateClientID: NoName, RedirectTo: "h:1", Redirect: Moved,
+			ConnectionsMax: 7, KeepAliveMax: time.Minute, MQTTLimits: MQTTLimits{
+				PacketBytesMax: 2048, InflightMax: 3, SubscriptionsMax: 200, SessionExpiryMax: time.Hour, MessagesPerSecond: 4,
+				QoSMax: 1, QueuedMax: 5, QueuedBytesMax: 6, Overflow: Thin,
+			},
+			Classes: []MQTTClass{{Name: "s", User: "u", Client: "^c", ConnectionsMax: 8, MQTTLimits: MQTTLimits{
+				PacketBytesMax: 2048, InflightMax: 3, SubscriptionsMax: 200, SessionExpiryMax: time.Hour, MessagesPerSecond: 4,
+				QoSMax: 0, QueuedMax: 0, QueuedBytesMax: 6, Overflow: KeepLast,
+			}}},
+			Routes:  []MQTTRoute{{Topic: "z/#", Exchange: "amq.topic"}},
+			Proxied: Proxied{ProxyProtocol: true, ProxyFrom: []string{"10.0.0.0/8"}},
 		},
 		Admin:   Admin{Listen: []string{":15672"}},
 		Spool:   Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
@@ -257,7 +300,7 @@ func TestShippedFile(t *testing.T) {
 	}
 	all := regexp.MustCompile(`(?m)^#: `).ReplaceAll(settings, nil)
 	c := mustParse(t, string(all))
-	if len(c.Users) != 2 || len(c.Exchanges) != 1 || len(c.Queues) != 1 || len(c.Bindings) != 1 || len(c.Shovels) != 1 {
+	if len(c.Users) != 2 || len(c.Exchanges) != 2 || len(c.Queues) != 1 || len(c.Bindings) != 1 || len(c.Shovels) != 1 {
 		t.Errorf("the examples gave %+v", c.Redacted())
 	}
 	for _, key := range []string{
@@ -267,12 +310,15 @@ func TestShippedFile(t *testing.T) {
 		"internal", "arguments", "vhost", "user", "connections_max", "channels_max", "queues_max", "destination_type", "pattern",
 		"apply_to", "priority", "operator", "definition", "external_login", "anonymous_user", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
 		"max", "silent_after", "client",
+		"client_ids", "client_id_takeover", "certificate_login", "certificate_client_id", "redirect_to", "redirect", "keep_alive_max",
+		"packet_bytes_max", "inflight_max", "subscriptions_max", "session_expiry_max", "messages_per_second", "qos_max", "queued_max",
+		"queued_bytes_max", "overflow", "proxy_protocol", "proxy_from", "topic", "client",
 	} {
 		if !regexp.MustCompile(`(?m)^` + key + ` = `).Match(all) {
 			t.Errorf("the shipped file does not show %s", key)
 		}
 	}
-	for _, key := range []string{"password_file", "uri_file", "uri_env", "cert_file", "key_file", "client_ca_file"} {
+	for _, key := range []string{"password_file", "uri_file", "uri_env", "cert_file", "key_file", "client_ca_file", "acl_file"} {
 		if !strings.Contains(string(shipped), key) {
 			t.Errorf("the shipped file does not mention %s", key)
 		}

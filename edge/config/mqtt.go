@@ -3,8 +3,14 @@ package config
 import (
 	"crypto/tls"
 	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
+
+	"leveret/edge/users"
 )
 
 // mqtt reads the table of the MQTT door.
@@ -17,7 +23,80 @@ func (d *decoder) mqtt(s *section, m *MQTT) {
 	s.texts("websocket_tls_listen", &m.WebSocketTLSListen, true, checkAddress)
 	s.texts("websocket_origins", &m.WebSocketOrigins, false, checkOrigin)
 	d.certificates(s, &m.TLS, len(m.TLSListen)+len(m.WebSocketTLSListen) > 0)
+	d.mqttLogins(s, m)
+	s.integer("connections_max", &m.ConnectionsMax, 1, limitMost)
+	s.duration("keep_alive_max", &m.KeepAliveMax, 0, keepAliveMost)
+	d.mqttLimits(s, &m.MQTTLimits)
+	d.named(s, "class", func(s *section) (in, name string) {
+		k := d.mqttClass(s, m.MQTTLimits)
+		m.Classes = append(m.Classes, k)
+		return "", k.Name
+	})
+	s.each("route", func(s *section) { m.Routes = append(m.Routes, d.mqttRoute(s)) })
+	d.proxied(s, &m.Proxied)
 }
+
+// mqttLogins reads who may come in, and as whom.
+func (d *decoder) mqttLogins(s *section, m *MQTT) {
+	pattern(s, "client_ids", &m.ClientIDs, users.CheckClientPattern)
+	choice(s, "client_id_takeover", &m.ClientIDTakeover, SameUser, AnyUser)
+	inCertificate(s, "certificate_login", &m.CertificateLogin, m.ClientCAFile)
+	inCertificate(s, "certificate_client_id", &m.CertificateClientID, m.ClientCAFile)
+	if s.text("redirect_to", &m.RedirectTo) && m.RedirectTo != "" {
+		if host, port, err := net.SplitHostPort(m.RedirectTo); err != nil || host == "" || port == "" {
+			s.bad("redirect_to", s.table.get("redirect_to").value, `must be another server, like "broker2.example:8883"`)
+		}
+	}
+	choice(s, "redirect", &m.Redirect, Temporary, Moved)
+	d.mosquitto(s, "password_file", &m.PasswordFile, func(r io.Reader) error { _, err := users.ReadMosquittoPasswords(r); return err })
+	d.mosquitto(s, "acl_file", &m.ACLFile, func(r io.Reader) error { _, err := users.ReadMosquittoACL(r); return err })
+}
+
+// inCertificate reads what of a certificate counts.
+func inCertificate(s *section, name string, to *ExternalLogin, clientCA string) {
+	if choice(s, name, to, NoName, CommonName, DistinguishedName, SubjectAlternativeName) && *to != NoName && clientCA == "" {
+		s.bad(name, s.table.get(name).value, "needs client_ca_file: without it no certificate is asked for")
+	}
+}
+
+// mosquitto reads the name of a file of Mosquitto's. What is wrong in it is told
+// with its own lines.
+func (d *decoder) mosquitto(s *section, name string, to *string, check func(io.Reader) error) {
+	if !d.file(s, name, to) {
+		return
+	}
+	f, err := os.Open(*to)
+	if err == nil {
+		err = check(f)
+		_ = f.Close()
+	}
+	if err != nil {
+		s.bad(name, s.table.get(name).value, "%s: %s", *to, reason(err))
+	}
+}
+
+// proxied reads who stands in front of a door.
+func (d *decoder) proxied(s *section, p *Proxied) {
+	s.boolean("proxy_protocol", &p.ProxyProtocol)
+	s.texts("proxy_from", &p.ProxyFrom, true, func(network string) error {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			return errNetwork
+		}
+		return nil
+	})
+}
+
+// Networks are the networks of proxy_from.
+func Networks(from []string) (networks []netip.Prefix) {
+	for _, text := range from {
+		if n, err := netip.ParsePrefix(text); err == nil { // the file would have been refused
+			networks = append(networks, n)
+		}
+	}
+	return networks
+}
+
+var errNetwork = errors.New(`not a network; write it like "10.1.0.0/16", or "10.1.2.3/32" for one address`)
 
 // certificates reads the names of a TLS door's files. A pair that does not load
 // is a mistake of the configuration.

@@ -66,10 +66,38 @@ const (
 type ExternalLogin string
 
 const (
+	NoName                 ExternalLogin = "none"
 	CommonName             ExternalLogin = "common_name"
 	DistinguishedName      ExternalLogin = "distinguished_name"
 	SubjectAlternativeName ExternalLogin = "subject_alternative_name"
 )
+
+// Takeover says who may take a client id over.
+type Takeover string
+
+const (
+	SameUser Takeover = "same_user"
+	AnyUser  Takeover = "any"
+)
+
+// Redirect says for how long clients are sent to another server.
+type Redirect string
+
+const (
+	Temporary Redirect = "temporary"
+	Moved     Redirect = "moved"
+)
+
+// connections is the profile's default for each door.
+func (p Profile) connections() int {
+	switch p {
+	case Tiny:
+		return 1_000
+	case Small:
+		return 4_000
+	}
+	return 20_000
+}
 
 // DestinationType says what a binding leads to.
 type DestinationType string

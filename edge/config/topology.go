@@ -92,6 +92,7 @@ func (d *decoder) user(s *section, c *Config) User {
 	s.boolean("loopback_only", &u.LoopbackOnly)
 	s.integer("connections_max", &u.ConnectionsMax, 0, limitMost)
 	s.integer("channels_max", &u.ChannelsMax, 0, channelsMost)
+	pattern(s, "client_ids", &u.ClientIDs, users.CheckClientPattern)
 	return u
 }
 
@@ -152,6 +153,9 @@ func (d *decoder) exchange(s *section) Exchange {
 func (d *decoder) queue(s *section) Queue {
 	q := Queue{Durable: true}
 	d.mine(s, &q.Name, "readings")
+	if strings.HasPrefix(q.Name, "mqtt.") {
+		s.bad("name", s.table.get("name").value, `queues that begin with "mqtt." belong to the MQTT door`)
+	}
 	d.vhost(s, &q.VHost)
 	s.boolean("durable", &q.Durable)
 	s.boolean("auto_delete", &q.AutoDelete)

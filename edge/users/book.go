@@ -52,6 +52,10 @@ type Account struct {
 	LoopbackOnly bool
 	// ConnectionsMax and ChannelsMax: see the methods of User. 0 is no bound.
 	ConnectionsMax, ChannelsMax int
+	// ClientIDs is a pattern, see MayBeClient.
+	ClientIDs string
+	// ACL holds in place of all patterns, if there is one.
+	ACL *ACL
 }
 
 // Book is a set of accounts. The zero Book refuses everyone.

@@ -16,18 +16,19 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Hash is a password that cannot be read any more. There are two kinds:
+// Hash is a password that cannot be read any more. There are three kinds:
 //
 //   - salted SHA-256, base64 of 4 bytes of salt and the sum of salt and
 //     password: what RabbitMQ calls rabbit_password_hashing_sha256;
-//   - bcrypt, "$2a$", "$2b$" or "$2y$", with a cost of 4 to 14.
+//   - bcrypt, "$2a$", "$2b$" or "$2y$", with a cost of 4 to 14;
+//   - Mosquitto's, "$6$" and "$7$", see ReadMosquittoPasswords.
 //
 // Hashes are comparable. No verb of fmt, no log and no encoder shows one; Encode
 // does. The zero Hash matches no password.
 type Hash struct {
-	salt   [saltLen]byte
-	sum    [sha256.Size]byte
-	bcrypt string // set for bcrypt, which uses nothing else
+	salt  [saltLen]byte
+	sum   [sha256.Size]byte
+	crypt string // set for bcrypt and Mosquitto's, which use nothing else
 }
 
 const (
@@ -58,7 +59,13 @@ func HashPassword(password string) Hash {
 
 // ParseHash reads a hash of either kind. The error does not show the text.
 func ParseHash(text string) (Hash, error) {
-	if strings.HasPrefix(text, "$") {
+	switch {
+	case strings.HasPrefix(text, mosquittoSHA512), strings.HasPrefix(text, mosquittoPBKDF2):
+		if _, err := parseMosquitto(text); err != nil {
+			return Hash{}, err
+		}
+		return Hash{crypt: text}, nil
+	case strings.HasPrefix(text, "$"):
 		return parseBcrypt(text)
 	}
 	raw, err := base64.StdEncoding.DecodeString(text)
@@ -77,15 +84,15 @@ func parseBcrypt(text string) (Hash, error) {
 	if cost > bcryptCostMax {
 		return Hash{}, fmt.Errorf("a bcrypt cost of %d would take seconds for each login; at most %d", cost, bcryptCostMax)
 	}
-	return Hash{bcrypt: text}, nil
+	return Hash{crypt: text}, nil
 }
 
 const bcryptAlphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // Encode is the text that ParseHash reads.
 func (h Hash) Encode() string {
-	if h.bcrypt != "" {
-		return h.bcrypt
+	if h.crypt != "" {
+		return h.crypt
 	}
 	return base64.StdEncoding.EncodeToString(append(h.salt[:], h.sum[:]...))
 }
@@ -98,8 +105,12 @@ func (h Hash) LogValue() slog.Value         { return slog.StringValue("***") }
 func (h Hash) MarshalText() ([]byte, error) { return []byte("***"), nil }
 
 func (h Hash) matches(password string) bool {
-	if h.bcrypt != "" {
-		return bcrypt.CompareHashAndPassword([]byte(h.bcrypt), []byte(password)) == nil
+	if h.mosquitto() {
+		m, err := parseMosquitto(h.crypt)
+		return err == nil && m.matches(password)
+	}
+	if h.crypt != "" {
+		return bcrypt.CompareHashAndPassword([]byte(h.crypt), []byte(password)) == nil
 	}
 	sum := h.sumOf(password)
 	return subtle.ConstantTimeCompare(h.sum[:], sum[:]) == 1 && h != Hash{}
@@ -109,19 +120,27 @@ func (h Hash) sumOf(password string) [sha256.Size]byte {
 	return sha256.Sum256(append(h.salt[:], password...))
 }
 
+func (h Hash) mosquitto() bool {
+	return strings.HasPrefix(h.crypt, mosquittoSHA512) || strings.HasPrefix(h.crypt, mosquittoPBKDF2)
+}
+
 // slow reports whether a check takes so long that it must not be done by many
 // at once.
-func (h Hash) slow() bool { return h.bcrypt != "" }
+func (h Hash) slow() bool { return h.crypt != "" && !strings.HasPrefix(h.crypt, mosquittoSHA512) }
 
 // costsAs reports whether checking other takes as long as checking h.
 func (h Hash) costsAs(other Hash) bool {
 	if !h.slow() || !other.slow() {
 		return h.slow() == other.slow()
 	}
-	return h.cost() == other.cost()
+	return h.mosquitto() == other.mosquitto() && h.cost() == other.cost()
 }
 
 func (h Hash) cost() int {
-	cost, _ := bcrypt.Cost([]byte(h.bcrypt)) // was read by parseBcrypt
+	if h.mosquitto() {
+		m, _ := parseMosquitto(h.crypt) // was read when it came
+		return m.iterations
+	}
+	cost, _ := bcrypt.Cost([]byte(h.crypt)) // was read by parseBcrypt
 	return cost
 }

@@ -58,6 +58,9 @@ type entered struct {
 // Enter gives what a connection of the user may do in a vhost; ok is false when
 // the user has no right to enter. See [broker.VHostAccess].
 func (u *User) Enter(vhost, client string) (in broker.Access, ok bool) {
+	if u.acl != nil {
+		return u.acl.For(u.Name, client), true
+	}
 	g := u.grants.in(vhost)
 	if g == nil {
 		return nil, false

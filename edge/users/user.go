@@ -22,6 +22,8 @@ type User struct {
 	grants       grants
 	connections  int
 	channels     int
+	clientIDs    string
+	acl          *ACL // in place of grants; nil if there is none
 
 	// A right password of a slow hash is recognised for rememberedFor, so that
 	// a thousand devices that come back at once do not cost a minute of CPU.
@@ -45,7 +47,7 @@ func newUser(a Account) (*User, error) {
 	}
 	u := &User{
 		Name: a.Name, Tags: slices.Clone(a.Tags), hash: a.Hash, loopbackOnly: a.LoopbackOnly,
-		connections: a.ConnectionsMax, channels: a.ChannelsMax,
+		connections: a.ConnectionsMax, channels: a.ChannelsMax, clientIDs: a.ClientIDs, acl: a.ACL,
 	}
 	var err error
 	if u.grants, err = newGrants(a); err != nil {
