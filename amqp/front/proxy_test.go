@@ -213,8 +213,8 @@ func TestProxiedListenerIsNotWaitedFor(t *testing.T) {
 		header := v2(0x21, 0x11, four)
 		var err error
 		for i := 0; err == nil && i < len(header); i++ {
-			_, err = near.Write([]byte{header[i]})
 			time.Sleep(time.Second)
+			_, err = near.Write([]byte{header[i]})
 		}
 		if took := time.Since(start); err == nil || took > proxyTimeout+time.Second {
 			t.Errorf("a slow header was read for %v: %v", took, err)
