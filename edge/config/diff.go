@@ -141,7 +141,18 @@ func bindingName(b Binding) string {
 // entries compares two lists by the names of their entries. A password that
 // changed shows as a change with the same text before and after.
 func entries[T any](list string, old, new []T, name func(T) string) []Change {
-	before, after := byName(old, name), byName(new, name)
+	return compared(list, byName(old, name), byName(new, name))
+}
+
+func byName[T any](list []T, name func(T) string) map[string]any {
+	m := make(map[string]any, len(list))
+	for _, e := range list {
+		m[name(e)] = e
+	}
+	return m
+}
+
+func compared(list string, before, after map[string]any) []Change {
 	var changes []Change
 	for n, a := range before {
 		b, kept := after[n]
@@ -159,12 +170,4 @@ func entries[T any](list string, old, new []T, name func(T) string) []Change {
 	}
 	sort.Slice(changes, func(i, j int) bool { return changes[i].Key < changes[j].Key })
 	return changes
-}
-
-func byName[T any](list []T, name func(T) string) map[string]T {
-	m := make(map[string]T, len(list))
-	for _, e := range list {
-		m[name(e)] = e
-	}
-	return m
 }
