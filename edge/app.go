@@ -157,7 +157,7 @@ func (a *App) openBroker(size sizes) error {
 	var err error
 	a.devices = newDevices(a)
 	a.broker, err = broker.Open(broker.Options{
-		Log: a.store, Limits: size.core,
+		Log: a.store, Limits: size.core, QueueTypes: queueTypes(a.cfg.Load().AMQP.MapQueueTypes),
 		Boot: broker.BootRecord{Base: a.clock.Base, Synchronised: a.clock.Synchronised},
 		Now:  a.clock.Now, Alarm: a.ticker.ask, Trouble: a.trouble,
 		Watcher: a.devices.Registry,
@@ -169,6 +169,11 @@ func (a *App) openBroker(size sizes) error {
 		return err
 	}
 	return a.declare(a.cfg.Load())
+}
+
+// queueTypes says it in the core's words.
+func queueTypes(m config.MapQueueTypes) broker.QueueTypes {
+	return broker.QueueTypes{Quorum: string(m.Quorum), Stream: string(m.Stream)}
 }
 
 // trouble is what the core cannot tell a caller: messages that were stored and

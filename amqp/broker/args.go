@@ -2,7 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"strings"
 
 	"leveret/amqp"
 )
@@ -67,13 +66,14 @@ var comparedQueueArgs = []string{
 type argReader struct {
 	thing string // "queue 'q' in vhost '/'"
 	args  amqp.Table
+	types QueueTypes
 	err   error
 }
 
 // parseQueueArgs reads a queue's arguments; a wrong one is refused in
 // RabbitMQ's words.
-func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
-	r := argReader{thing: thing, args: args}
+func parseQueueArgs(thing string, args amqp.Table, types QueueTypes) (queueArgs, error) {
+	r := argReader{thing: thing, args: args, types: types}
 	a := queueArgs{
 		ttl:          r.number("x-message-ttl", -1, 0),
 		expires:      r.number("x-expires", 0, 1),
@@ -87,7 +87,7 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 		consumerTimeout: r.number("x-consumer-timeout", 0, 1),
 	}
 	a.retryMin, a.retryMax = r.retry()
-	a.deliveryLimit = r.deliveryLimit(a.retryMin > 0 || r.quorum())
+	a.deliveryLimit = r.deliveryLimit(a.retryMin > 0 || r.kind() == TypeQuorum)
 	if a.maxPriority > 255 {
 		r.refuse("x-max-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.maxPriority))
 	}
@@ -117,35 +117,8 @@ func parseQueueArgs(thing string, args amqp.Table) (queueArgs, error) {
 	return a, r.err
 }
 
-// Types of queues. A quorum queue is a durable queue with a delivery limit:
-// there is one node, and all durable queues here are as safe as that type
-// promises. Arguments that are about other nodes or about a memory layout
-// (x-queue-mode, x-queue-version, x-queue-leader-locator and the like) are kept
-// and mean nothing.
-const (
-	typeClassic = "classic"
-	typeQuorum  = "quorum"
-	typeStream  = "stream"
-)
-
 // deliveryLimitDefault is RabbitMQ's for quorum queues.
 const deliveryLimitDefault = 20
-
-func (r *argReader) quorum() bool {
-	kind, _ := r.text("x-queue-type")
-	return strings.EqualFold(kind, typeQuorum)
-}
-
-func (r *argReader) queueType() {
-	kind, given := r.text("x-queue-type")
-	switch {
-	case !given || strings.EqualFold(kind, typeClassic) || strings.EqualFold(kind, typeQuorum):
-	case strings.EqualFold(kind, typeStream):
-		r.refuse("x-queue-type", "streams are not offered; a durable queue with x-max-length-bytes keeps the newest messages")
-	default:
-		r.refuse("x-queue-type", "\"unsupported queue type '"+kind+"'\"")
-	}
-}
 
 // deliveryLimit is how often a message may come back; a negative one is no
 // limit, and default applies to queues for which there is one.

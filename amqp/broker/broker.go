@@ -38,6 +38,8 @@ import (
 type Options struct {
 	Log    spool.Log
 	Limits Limits
+	// QueueTypes is what x-queue-type stands for.
+	QueueTypes QueueTypes
 	// Boot describes this start; its id is chosen by Open.
 	Boot BootRecord
 	// Now is the boot's monotonic clock; nil stands still.
@@ -56,6 +58,7 @@ type Options struct {
 type Broker struct {
 	log     spool.Log
 	limits  Limits
+	types   QueueTypes
 	now     func() amqp.Instant
 	alarm   func(at amqp.Instant)
 	trouble func(msg string, facts ...any)

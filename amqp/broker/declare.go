@@ -218,9 +218,9 @@ func (c *Conn) DeclareBound(spec QueueSpec, exchange, key string, args amqp.Tabl
 // makeQueueLocked makes a queue that is not there yet.
 func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
 	thing := v.named("queue", spec.Name)
-	args, err := parseQueueArgs(thing, spec.Args)
+	args, err := parseQueueArgs(thing, spec.Args, v.b.types)
 	if err == nil {
-		err = fitsType(thing, spec)
+		err = fitsType(thing, spec, v.b.types)
 	}
 	if err == nil && args.deadLettering { // RabbitMQ's rule: it takes from one and gives to the other
 		err = firstError(c.allow(Read, "queue", spec.Name), c.allow(Write, "exchange", args.deadExchange))
@@ -239,20 +239,6 @@ func (v *VHost) makeQueueLocked(c *Conn, spec QueueSpec) (*queue, error) {
 		v.batch.Puts = append(v.batch.Puts, q.put())
 	}
 	return q, nil
-}
-
-// fitsType refuses what RabbitMQ refuses of quorum queues.
-func fitsType(thing string, spec QueueSpec) error {
-	r := argReader{args: spec.Args}
-	switch {
-	case !r.quorum():
-		return nil
-	case spec.Exclusive:
-		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'exclusive-owner' for %s", thing)
-	case !spec.Durable:
-		return amqp.Errorf(amqp.PreconditionFailed, "invalid property 'non-durable' for %s", thing)
-	}
-	return nil
 }
 
 func (q *queue) info() QueueInfo {

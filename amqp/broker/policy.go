@@ -174,7 +174,7 @@ func checkPolicyValue(f amqp.Field) error {
 	if f.Key == "dead-letter-routing-key" {
 		args = args.With("x-dead-letter-exchange", "")
 	}
-	_, err := parseQueueArgs("the policy's queues", args)
+	_, err := parseQueueArgs("the policy's queues", args, QueueTypes{})
 	return err
 }
 
@@ -215,7 +215,7 @@ func (v *VHost) applyLocked(q *queue) {
 		return
 	}
 	kind := "classic_queues"
-	if (&argReader{args: q.spec.Args}).quorum() {
+	if (&argReader{args: q.spec.Args, types: v.b.types.keeping()}).kind() == TypeQuorum {
 		kind = "quorum_queues"
 	}
 	q.policy, q.operator = nil, nil
@@ -223,7 +223,7 @@ func (v *VHost) applyLocked(q *queue) {
 		q.policy = v.bestLocked(q.name, false, "all", "queues", kind)
 		q.operator = v.bestLocked(q.name, true, "all", "queues", kind)
 	}
-	args, err := parseQueueArgs(v.named("queue", q.name), q.operator.onto(q.policy.onto(q.spec.Args)))
+	args, err := parseQueueArgs(v.named("queue", q.name), q.operator.onto(q.policy.onto(q.spec.Args)), v.b.types.keeping())
 	if err != nil { // each is right by itself; together they may not be
 		v.b.trouble("policy does not fit a queue, which goes without", "queue", q.name, "err", err)
 		return

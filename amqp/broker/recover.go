@@ -14,7 +14,7 @@ import (
 // the spool until somebody asks for them.
 func Open(o Options) (*Broker, error) {
 	b := &Broker{
-		log: o.Log, limits: o.Limits.orDefaults(), trouble: o.Trouble, watcher: o.Watcher, now: o.Now, alarm: o.Alarm,
+		log: o.Log, limits: o.Limits.orDefaults(), types: o.QueueTypes.orDefaults(), trouble: o.Trouble, watcher: o.Watcher, now: o.Now, alarm: o.Alarm,
 		vhosts: make(map[string]*VHost), users: make(map[string]int),
 		boots: boots{records: make(map[amqp.Boot]BootRecord)},
 	}
@@ -162,7 +162,7 @@ func (r *recovery) queue(value []byte) error {
 		return d.err
 	}
 	v := r.vhost(vhost)
-	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args)
+	args, err := parseQueueArgs(v.named("queue", spec.Name), spec.Args, r.b.types.keeping())
 	if err != nil {
 		return err
 	}

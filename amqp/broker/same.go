@@ -81,7 +81,7 @@ func sameArgs(thing string, received, current amqp.Table, compared []string) err
 
 func orClassic(kind any) any {
 	if kind == nil {
-		return typeClassic
+		return TypeClassic
 	}
 	return kind
 }

@@ -49,7 +49,7 @@ var broken = []struct {
 	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
 	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
 		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
-		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version, proxy_protocol, proxy_from",
+		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version, proxy_protocol, proxy_from, channels_max, map_queue_types",
 		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
 	}},
@@ -198,6 +198,11 @@ var broken = []struct {
 	{"anonymous without a user", "[amqp]\nanonymous = 'always'", []string{`1:2: amqp.anonymous_user: is missing; write anonymous_user = "anna"`}},
 	{"product without a name", "[amqp]\nproduct = ''", []string{`2:11: amqp.product: must not be empty`}},
 	{"anonymous as nobody", "[amqp]\nanonymous_user = 'ann'", []string{`2:18: amqp.anonymous_user: there is no [[user]] with the name "ann"`}},
+	{"no channels", "[amqp]\nchannels_max = 0", []string{`2:16: amqp.channels_max: must be from 1 to 65535`}},
+	{"unknown type of queue", "[amqp]\nmap_queue_types = {quorum = 'raft', streams = 'classic'}", []string{
+		`2:29: amqp.map_queue_types.quorum: must be "classic", "quorum" or "refuse"`,
+		`2:37: amqp.map_queue_types.streams: no such key; did you mean stream?`,
+	}},
 	{"external login", "[amqp]\nexternal_login = 'cn'", []string{`2:18: amqp.external_login: must be "common_name", "distinguished_name" or "subject_alternative_name"`}},
 
 	// policies

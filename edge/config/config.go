@@ -108,6 +108,22 @@ type AMQP struct {
 	Product        string // product
 	ProductVersion string // product_version
 	Proxied
+	// ChannelsMax bounds the channels of a connection, from 1 to 65535; clients
+	// are told. A user's own channels_max can make it less. [256; restart]
+	ChannelsMax int // channels_max
+	// MapQueueTypes is what becomes of queues that clients declare with another
+	// x-queue-type than classic, by that type: classic is an ordinary queue,
+	// quorum a durable one with a delivery limit of 20, and refuse refuses the
+	// declaration. Queues that are there stay as they are, without what they
+	// could not have been declared with. [{quorum = "quorum", stream =
+	// "refuse"}; restart]
+	MapQueueTypes MapQueueTypes // map_queue_types
+}
+
+// MapQueueTypes is a type of queue for each that a client may ask for.
+type MapQueueTypes struct {
+	Quorum QueueType // quorum
+	Stream QueueType // stream
 }
 
 // MQTT is the door for MQTT clients.

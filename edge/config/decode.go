@@ -19,6 +19,7 @@ const (
 	prefetchDefault     = 256
 	prefetchMax         = 65535
 	channelsMost        = 65535
+	channelsDefault     = 256
 )
 
 // decoder makes a Config of a tree.
@@ -35,7 +36,8 @@ func defaults() *Config {
 	return &Config{
 		DataDir: "leveret-data",
 		Log:     Log{Level: slog.LevelInfo},
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: proxied()},
+		AMQP: AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: proxied(),
+			ChannelsMax: channelsDefault, MapQueueTypes: MapQueueTypes{QueueQuorum, QueueRefused}},
 		MQTT: MQTT{
 			Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback, ClientIDTakeover: SameUser,
 			CertificateLogin: NoName, CertificateClientID: NoName, Redirect: Temporary, Proxied: proxied(),
@@ -101,6 +103,11 @@ func (d *decoder) doors(s *section, c *Config) {
 		s.name("product", &c.AMQP.Product)
 		s.short("product_version", &c.AMQP.ProductVersion)
 		d.proxied(s, &c.AMQP.Proxied)
+		s.integer("channels_max", &c.AMQP.ChannelsMax, 1, channelsMost)
+		s.section("map_queue_types", func(s *section) {
+			choice(s, "quorum", &c.AMQP.MapQueueTypes.Quorum, QueueClassic, QueueQuorum, QueueRefused)
+			choice(s, "stream", &c.AMQP.MapQueueTypes.Stream, QueueClassic, QueueQuorum, QueueRefused)
+		})
 	})
 	c.MQTT.ConnectionsMax, c.MQTT.MQTTLimits = c.Profile.connections(), c.Profile.mqttLimits()
 	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })

@@ -41,6 +41,8 @@ var settings = [...]setting{
 	{"amqp.product_version", true, func(c *Config) any { return c.AMQP.ProductVersion }},
 	{"amqp.proxy_protocol", true, func(c *Config) any { return c.AMQP.ProxyProtocol }},
 	{"amqp.proxy_from", true, func(c *Config) any { return c.AMQP.ProxyFrom }},
+	{"amqp.channels_max", true, func(c *Config) any { return c.AMQP.ChannelsMax }},
+	{"amqp.map_queue_types", true, func(c *Config) any { return c.AMQP.MapQueueTypes }},
 	{"mqtt.listen", true, func(c *Config) any { return c.MQTT.Listen }},
 	{"mqtt.tls_listen", true, func(c *Config) any { return c.MQTT.TLSListen }},
 	{"mqtt.websocket_listen", true, func(c *Config) any { return c.MQTT.WebSocketListen }},

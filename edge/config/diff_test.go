@@ -23,6 +23,8 @@ func TestDiffTellsEachKey(t *testing.T) {
 		{"log.level=warn", []Change{{"log.level", "INFO", "WARN", false}}},
 		{"amqp.listen=[]", []Change{{"amqp.listen", "[127.0.0.1:5672]", "[]", true}}},
 		{"amqp.external_login=distinguished_name", []Change{{"amqp.external_login", "common_name", "distinguished_name", false}}},
+		{"amqp.channels_max=9", []Change{{"amqp.channels_max", "256", "9", true}}},
+		{"amqp.map_queue_types.stream=classic", []Change{{"amqp.map_queue_types", "{quorum refuse}", "{quorum classic}", true}}},
 		{"amqp={anonymous='always',anonymous_user='guest'}", []Change{
 			{"amqp.anonymous", "never", "always", false}, {"amqp.anonymous_user", "", "guest", false},
 		}},

@@ -35,7 +35,8 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		DataDir: "leveret-data",
 		Profile: profile,
-		AMQP:    AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}}},
+		AMQP: AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
+			ChannelsMax: 256, MapQueueTypes: MapQueueTypes{QueueQuorum, QueueRefused}},
 		MQTT: MQTT{
 			Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback", ClientIDTakeover: "same_user", CertificateLogin: "none",
 			CertificateClientID: "none", Redirect: "temporary", ConnectionsMax: profile.connections(), MQTTLimits: profile.mqttLimits(),
@@ -70,6 +71,8 @@ anonymous = "loopback"
 anonymous_user = "anna"
 product = "RabbitMQ"
 product_version = "3.10.8"
+channels_max = 31
+map_queue_types = {quorum = "classic", stream = "quorum"}
 [mqtt]
 listen = []
 websocket_listen = "unix.example:8083"
@@ -204,7 +207,8 @@ target.key = "far"
 			Listen:        []string{"127.0.0.1:0", "[::1]:5672"},
 			ExternalLogin: DistinguishedName, Anonymous: AnonymousLoopback, AnonymousUser: "anna",
 			Product: "RabbitMQ", ProductVersion: "3.10.8",
-			Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
+			Proxied:     Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
+			ChannelsMax: 31, MapQueueTypes: MapQueueTypes{QueueClassic, QueueQuorum},
 		},
 		MQTT: MQTT{
 			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
@@ -308,7 +312,7 @@ func TestShippedFile(t *testing.T) {
 		"websocket_tls_listen", "websocket_origins", "keep_qos0", "max_bytes", "commit_window", "name", "password",
 		"password_hash", "tags", "configure", "write", "read", "loopback_only", "type", "durable", "auto_delete",
 		"internal", "arguments", "vhost", "user", "connections_max", "channels_max", "queues_max", "destination_type", "pattern",
-		"apply_to", "priority", "operator", "definition", "external_login", "anonymous_user", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
+		"apply_to", "priority", "operator", "definition", "external_login", "anonymous_user", "map_queue_types", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",
 		"max", "silent_after", "client",
 		"client_ids", "client_id_takeover", "certificate_login", "certificate_client_id", "redirect_to", "redirect", "keep_alive_max",
 		"packet_bytes_max", "inflight_max", "subscriptions_max", "session_expiry_max", "messages_per_second", "qos_max", "queued_max",

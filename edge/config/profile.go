@@ -99,6 +99,15 @@ func (p Profile) connections() int {
 	return 20_000
 }
 
+// QueueType is what a declared type of queue becomes.
+type QueueType string
+
+const (
+	QueueClassic QueueType = "classic"
+	QueueQuorum  QueueType = "quorum"
+	QueueRefused QueueType = "refuse"
+)
+
 // DestinationType says what a binding leads to.
 type DestinationType string
 
