@@ -32,7 +32,11 @@ func startRabbit(dir string) (*rabbit, error) {
 		return nil, err
 	}
 	r := &rabbit{addr: freeAddr(), admin: freeAddr(), epmd: port(freeAddr())}
-	conf := "listeners.tcp.default = " + r.addr + "\ndisk_free_limit.absolute = 50MB\nlog.file.level = warning\n" +
+	definitions := filepath.Join(dir, "definitions.json")
+	if err := os.WriteFile(definitions, []byte(rabbitDefinitions), 0o600); err != nil {
+		return nil, err
+	}
+	conf := "load_definitions = " + definitions + "\nlisteners.tcp.default = " + r.addr + "\ndisk_free_limit.absolute = 50MB\nlog.file.level = warning\n" +
 		"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = " + port(r.admin) + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "rabbitmq.conf"), []byte(conf), 0o600); err != nil {
 		return nil, err
@@ -66,6 +70,31 @@ func startRabbit(dir string) (*rabbit, error) {
 	r.stop()
 	return nil, fmt.Errorf("RabbitMQ did not answer within 90 s:\n%s", r.proc.output())
 }
+
+// rabbitDefinitions are its users: guest, and those of package amqptest.
+const rabbitDefinitions = `{
+"vhosts": [{"name": "/"}],
+"users": [
+ {"name": "guest", "password": "guest", "tags": "administrator"},
+ {"name": "configure", "password": "limited", "tags": ""},
+ {"name": "write", "password": "limited", "tags": ""},
+ {"name": "read", "password": "limited", "tags": ""},
+ {"name": "topics", "password": "limited", "tags": ""},
+ {"name": "nowhere", "password": "limited", "tags": ""},
+ {"name": "impersonator", "password": "limited", "tags": "impersonator"}
+],
+"permissions": [
+ {"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
+ {"user": "configure", "vhost": "/", "configure": ".*", "write": "^open$", "read": "^open$"},
+ {"user": "write", "vhost": "/", "configure": "^open$", "write": ".*", "read": "^open$"},
+ {"user": "read", "vhost": "/", "configure": "^open$", "write": "^open$", "read": ".*"},
+ {"user": "topics", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
+ {"user": "impersonator", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+],
+"topic_permissions": [
+ {"user": "topics", "vhost": "/", "exchange": "amq.topic", "write": "^mine\\.", "read": "^mine\\."}
+]
+}`
 
 func (r *rabbit) stop() {
 	_ = r.proc.signal(syscall.SIGTERM, 20*time.Second) // killed when it takes longer: its data is not needed

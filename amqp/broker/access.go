@@ -39,6 +39,31 @@ type BoundedAccess interface {
 	ConnectionsMax() int
 }
 
+// Impersonator is what an Access may also be: one that says whether its user may
+// publish under any user-id (RabbitMQ's tag "impersonator").
+type Impersonator interface {
+	Impersonates() bool
+}
+
+// CheckProps refuses properties that the connection may not publish: another
+// user's id, and an expiration that is no number.
+func (c *Conn) CheckProps(p amqp.Properties) error {
+	if !p.Has(amqp.HasUserID | amqp.HasExpiration) {
+		return nil
+	}
+	if user := p.UserID(); p.Has(amqp.HasUserID) && user != c.who.User && !c.impersonates {
+		return amqp.Errorf(amqp.PreconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", user, c.who.User)
+	}
+	return checkExpiration(p)
+}
+
+// mayImpersonate reports whether messages may carry another user's id; those of
+// the product's own connections may.
+func (who *Identity) mayImpersonate() bool {
+	a, ok := who.Access.(Impersonator)
+	return who.Access == nil || ok && a.Impersonates()
+}
+
 // Enter gives the rights of an identity in a vhost. Connect does so by itself;
 // a door that hides its users' Access behind one of its own does it before.
 func (who *Identity) Enter(vhost string) (Access, error) {

@@ -156,6 +156,16 @@ func (r *argReader) refuse(key, why string) {
 	}
 }
 
+// refuseType is about a value that is no text or no bool. RabbitMQ has words of
+// its own for the names of exchanges.
+func (r *argReader) refuseType(key string, v any) {
+	kind := amqp.TypeName(v)
+	if r.err == nil && (key == "x-dead-letter-exchange" || key == "alternate-exchange") {
+		r.err = amqp.Errorf(amqp.PreconditionFailed, "invalid type '%s' for arg '%s' in %s", kind, key, r.thing)
+	}
+	r.refuse(key, "{unacceptable_type,"+kind+"}")
+}
+
 // number reads a whole number of at least least; none is what its absence means.
 func (r *argReader) number(key string, none, least int64) int64 {
 	v, ok := r.args.Get(key)
@@ -187,7 +197,7 @@ func (r *argReader) text(key string) (string, bool) {
 	}
 	s, isText := v.(string)
 	if !isText {
-		r.refuse(key, fmt.Sprintf("\"expected longstr, got %s\"", amqp.TypeName(v)))
+		r.refuseType(key, v)
 	}
 	return s, true
 }
@@ -199,7 +209,7 @@ func (r *argReader) flag(key string) bool {
 	}
 	b, isBool := v.(bool)
 	if !isBool {
-		r.refuse(key, fmt.Sprintf("\"expected bool, got %s\"", amqp.TypeName(v)))
+		r.refuseType(key, v)
 	}
 	return b
 }

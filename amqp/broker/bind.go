@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"errors"
 	"sort"
 	"strings"
 
@@ -22,14 +23,15 @@ func (c *Conn) BindQueue(queueName, exchangeName, key string, args amqp.Table) (
 	return v.bindLocked(b)
 }
 
-// UnbindQueue takes a binding away. A missing one is no error.
+// UnbindQueue takes a binding away. A missing one is no error, nor is a missing
+// end (RabbitMQ's rule).
 func (c *Conn) UnbindQueue(queueName, exchangeName, key string, args amqp.Table) (spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	b, err := v.queueBindingLocked(c, queueName, exchangeName, key, args)
 	if err != nil {
-		return 0, err
+		return 0, unlessMissing(err)
 	}
 	return v.unbindAnyLocked(b)
 }
@@ -54,9 +56,17 @@ func (c *Conn) UnbindExchange(destination, source, key string, args amqp.Table) 
 	defer v.mu.Unlock()
 	b, err := v.exchangeBindingLocked(c, destination, source, key, args)
 	if err != nil {
-		return 0, err
+		return 0, unlessMissing(err)
 	}
 	return v.unbindAnyLocked(b)
+}
+
+// unlessMissing makes no error of a thing that is not there.
+func unlessMissing(err error) error {
+	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.NotFound {
+		return nil
+	}
+	return err
 }
 
 // queueBindingLocked checks what a binding asks for, in RabbitMQ's order of

@@ -165,10 +165,11 @@ func (b *Broker) connect(vhost string, who Identity, wake func()) (*Conn, error)
 		return nil, err
 	}
 	var err error
+	impersonates := who.mayImpersonate()
 	if who.Access, err = who.Enter(vhost); err != nil {
 		return nil, err
 	}
-	c := &Conn{v: v, who: who, wake: wake, opened: b.now(), exclusive: make(map[*queue]struct{})}
+	c := &Conn{v: v, who: who, impersonates: impersonates, wake: wake, opened: b.now(), exclusive: make(map[*queue]struct{})}
 	c.topics, _ = who.Access.(TopicAccess)
 	v.conns[c] = struct{}{}
 	b.users[who.User]++
@@ -197,7 +198,7 @@ func (b *Broker) newVHost(name string) *VHost {
 	v.filled = sync.NewCond(&v.mu)
 	v.retained.values = make(map[address]*amqp.Message)
 	for _, spec := range predeclared {
-		x, err := newExchange(spec)
+		x, err := newExchange(v.named("exchange", spec.Name), spec)
 		if err != nil {
 			panic("BUG: predeclared exchange: " + err.Error())
 		}

@@ -13,6 +13,8 @@ type Conn struct {
 	topics TopicAccess // of who's access; nil when all topics are allowed
 	wake   func()
 	opened amqp.Instant
+	// impersonates: its messages may carry any user's id.
+	impersonates bool
 
 	// Guarded by the vhost's lock.
 	sessions    []*Session

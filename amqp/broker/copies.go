@@ -62,7 +62,7 @@ func checkCopies(p amqp.Properties) error {
 		}
 		list, isList := v.(amqp.Array)
 		if !isList || slices.ContainsFunc(list, func(k any) bool { _, isText := k.(string); return !isText }) {
-			return amqp.Errorf(amqp.PreconditionFailed, "invalid message: header '%s' is no array of longstr", name)
+			return amqp.Errorf(amqp.PreconditionFailed, "invalid message: {unacceptable_type_in_header,\"%s\",%s}", name, amqp.TypeName(v))
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 	if err := atMost("exchanges", len(v.exchanges), v.b.limits.ExchangesMax); err != nil {
 		return 0, err
 	}
-	x, err := newExchange(spec)
+	x, err := newExchange(v.named("exchange", spec.Name), spec)
 	if err == nil {
 		err = c.mayLead(spec)
 	}

@@ -1,10 +1,6 @@
 package broker
 
-import (
-	"fmt"
-
-	"leveret/amqp"
-)
+import "leveret/amqp"
 
 // ExchangeSpec describes an exchange to declare.
 type ExchangeSpec struct {
@@ -109,7 +105,8 @@ func (s *ExchangeSpec) kind() string {
 	return inner
 }
 
-func newExchange(spec ExchangeSpec) (*exchange, error) {
+// newExchange makes one; thing names it where it is refused.
+func newExchange(thing string, spec ExchangeSpec) (*exchange, error) {
 	r, cacheable, err := newRoutes(spec.kind(), spec.Args)
 	if err != nil && spec.Type == typeDelayed {
 		err = errDelayedType
@@ -117,7 +114,7 @@ func newExchange(spec ExchangeSpec) (*exchange, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := argReader{thing: fmt.Sprintf("exchange '%s'", spec.Name), args: spec.Args}
+	args := argReader{thing: thing, args: spec.Args}
 	if spec.Type == typeDedup {
 		args.args = args.args.With(argDeduplication, true)
 	}

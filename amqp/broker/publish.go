@@ -151,10 +151,7 @@ func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
 	if len(m.Body) > v.b.limits.MessageBytesMax {
 		return amqp.Errorf(amqp.PreconditionFailed, "message size %d is larger than configured max size %d", len(m.Body), v.b.limits.MessageBytesMax)
 	}
-	if m.Props.Has(amqp.HasUserID) && s.conn.who.Access != nil && m.Props.UserID() != s.conn.who.User {
-		return amqp.Errorf(amqp.PreconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", m.Props.UserID(), s.conn.who.User)
-	}
-	if err := checkExpiration(m.Props); err != nil {
+	if err := s.conn.CheckProps(m.Props); err != nil {
 		return err
 	}
 	return checkCopies(m.Props)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"leveret/amqp"
@@ -77,9 +78,9 @@ func (r *argReader) queueType() {
 	r.number("x-initial-cluster-size", 1, 1)
 	r.number("x-stream-max-segment-size-bytes", 0, 0)
 	r.number("x-queue-version", 1, 1)
-	r.word("x-queue-mode", "default", "lazy")
-	r.word("x-queue-leader-locator", "client-local", "balanced", "random", "least-leaders")
-	r.word("x-dead-letter-strategy", "at-most-once", "at-least-once")
+	r.word("x-queue-mode", "\"unsupported queue mode '%s'\"", "default", "lazy")
+	r.word("x-queue-leader-locator", "invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders")
+	r.word("x-dead-letter-strategy", "invalid_dlx_strategy", "at-most-once", "at-least-once")
 }
 
 var notOffered = map[string]string{
@@ -88,17 +89,10 @@ var notOffered = map[string]string{
 }
 
 // word reads one of a few words.
-func (r *argReader) word(key string, words ...string) {
-	s, given := r.text(key)
-	if !given {
-		return
+func (r *argReader) word(key, refusal string, words ...string) {
+	if s, given := r.text(key); given && !slices.Contains(words, s) {
+		r.refuse(key, strings.ReplaceAll(refusal, "%s", s))
 	}
-	for _, w := range words {
-		if s == w {
-			return
-		}
-	}
-	r.refuse(key, fmt.Sprintf("\"unsupported value '%s'; expected one of %s\"", s, strings.Join(words, ", ")))
 }
 
 // fitsType refuses what RabbitMQ refuses of quorum queues: they are durable and

@@ -142,11 +142,12 @@ func (r *recovery) exchange(value []byte) error {
 	if d.err != nil {
 		return d.err
 	}
-	x, err := newExchange(spec)
+	v := r.vhost(vhost)
+	x, err := newExchange(v.named("exchange", spec.Name), spec)
 	if err != nil {
 		return err
 	}
-	r.vhost(vhost).exchanges[spec.Name] = x
+	v.exchanges[spec.Name] = x
 	return nil
 }
 

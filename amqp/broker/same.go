@@ -66,15 +66,16 @@ func sameArgs(thing string, received, current amqp.Table, compared []string) err
 	for _, key := range compared {
 		r, inReceived := received.Get(key)
 		c, inCurrent := current.Get(key)
-		if key == "x-queue-type" { // not to say it is to say this
-			r, inReceived = orClassic(r), true
-			c, inCurrent = orClassic(c), true
-		}
-		if inReceived == inCurrent && (!inReceived || amqp.Equal(r, c)) {
+		if key == "x-queue-type" && amqp.Equal(orClassic(r), orClassic(c)) { // not to say it is to say classic
 			continue
 		}
-		return amqp.Errorf(amqp.PreconditionFailed, "inequivalent arg '%s' for %s: received %s but current is %s",
-			key, thing, describeArg(r, inReceived), describeArg(c, inCurrent))
+		switch {
+		case inReceived != inCurrent:
+			return amqp.Errorf(amqp.PreconditionFailed, "inequivalent arg '%s' for %s: received %s but current is %s",
+				key, thing, describeArg(r, inReceived), describeArg(c, inCurrent))
+		case inReceived && !amqp.Equal(r, c):
+			return differs(key, thing, amqp.FormatValue(r), amqp.FormatValue(c))
+		}
 	}
 	return nil
 }
@@ -86,6 +87,7 @@ func orClassic(kind any) any {
 	return kind
 }
 
+// describeArg is an argument that only one of two declarations has.
 func describeArg(v any, there bool) string {
 	if !there {
 		return "none"

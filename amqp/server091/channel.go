@@ -31,10 +31,7 @@ func (c *conn) unopened(id uint16, m wire091.MethodID) error {
 		}
 		return nil
 	}
-	switch {
-	case m.Class() == wire091.ClassConnection:
-		return c.refuse(0, m, errUnimplemented)
-	case m != wire091.MethodChannelOpen:
+	if m != wire091.MethodChannelOpen {
 		return c.refuse(0, m, amqp.Errorf(amqp.ChannelError, "expected 'channel.open'"))
 	}
 	if err := c.flush(); err != nil {

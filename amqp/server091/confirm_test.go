@@ -49,7 +49,7 @@ func TestNothingOvertakesAConfirm(t *testing.T) {
 		durable(r, p)
 		m := &wire091.BasicPublish{RoutingKey: "q"}
 		p.says("1 basic.ack 1 false", publish(1, "", "q", "transient"))
-		p.says("", publishWith(1, m, persistent, "a"), publish(1, "", "q", "b"), on{2, &wire091.BasicQos{}},
+		p.says("", publishWith(1, m, persistent, "a"), publish(1, "", "q", "b"), on(2, &wire091.BasicQos{}),
 			publishWith(1, &wire091.BasicPublish{RoutingKey: "none", Mandatory: true}, amqp.PropertyList{}, "r"),
 			&wire091.ChannelClose{})
 		r.log.Commit()
@@ -84,7 +84,7 @@ func TestDeliveriesDoNotWaitForTheDisk(t *testing.T) {
 	inBubble(t, mem.New(), broker.Limits{}, nil, func(t *testing.T, r *rig) {
 		p := r.open(2)
 		durable(r, p)
-		p.says("2 basic.consume-ok c", on{2, consume("q", "c")})
+		p.says("2 basic.consume-ok c", on(2, consume("q", "c")))
 		p.says("2 basic.deliver c 1 false  q\n2 header 1 mode=2\n2 body a",
 			publishWith(1, &wire091.BasicPublish{RoutingKey: "q"}, persistent, "a"))
 		r.log.Commit()
@@ -99,7 +99,7 @@ func TestInterleavedChannels(t *testing.T) {
 	inBubble(t, mem.New(), broker.Limits{}, nil, func(t *testing.T, r *rig) {
 		p := r.open(3)
 		durable(r, p)
-		p.do(on{2, &wire091.ConfirmSelect{NoWait: true}}, on{3, &wire091.ConfirmSelect{NoWait: true}})
+		p.do(on(2, &wire091.ConfirmSelect{NoWait: true}), on(3, &wire091.ConfirmSelect{NoWait: true}))
 		m := &wire091.BasicPublish{RoutingKey: "q"}
 		var out []any
 		sent := map[uint16]uint64{}
@@ -109,7 +109,7 @@ func TestInterleavedChannels(t *testing.T) {
 			sent[a]++
 			sent[b]++
 			text := strings.Repeat("x", 1+i%50)
-			out = append(out, on{a, m}, on{b, m}, header(a, 60, uint64(len(text))), header(b, 60, 2),
+			out = append(out, on(a, m), on(b, m), header(a, 60, uint64(len(text))), header(b, 60, 2),
 				body(b, "y"), body(a, text), body(b, "z"))
 		}
 		p.do(out...)
@@ -249,7 +249,7 @@ func TestShutdownGivesWhatIsDurableFirst(t *testing.T) {
 			p.quiet()
 			p.heard("1 basic.ack 1 false\n" + forced)
 			p.says("", publishWith(1, m, persistent, "dropped"), &wire091.ConnectionCloseOk{})
-			if !p.gone() {
+			if !p.Gone() {
 				t.Error("the socket is open after close-ok")
 			}
 		})
@@ -261,7 +261,7 @@ func TestShutdownGivesWhatIsDurableFirst(t *testing.T) {
 			p.quiet()
 			p.says(forced, &wire091.ConnectionCloseOk{})
 			crossing.says(forced+"\n0 connection.close-ok", &wire091.ConnectionClose{})
-			if p.quiet(); !p.gone() || !crossing.gone() {
+			if p.quiet(); !p.Gone() || !crossing.Gone() {
 				t.Error("the sockets are open after close-ok")
 			}
 		})
@@ -275,7 +275,7 @@ func TestShutdownGivesWhatIsDurableFirst(t *testing.T) {
 			time.Sleep(2100 * time.Millisecond)
 			p.heard(forced)
 			time.Sleep(time.Second)
-			if !p.gone() {
+			if !p.Gone() {
 				t.Error("the socket is open long after shutdown")
 			}
 		})
@@ -287,7 +287,7 @@ func TestShutdownGivesWhatIsDurableFirst(t *testing.T) {
 			p.quiet()
 			r.stop()
 			p.quiet()
-			if !p.gone() {
+			if !p.Gone() {
 				t.Error("the socket is open")
 			}
 		})

@@ -1,8 +1,6 @@
 package server091
 
 import (
-	"strconv"
-
 	"leveret/amqp"
 	"leveret/amqp/wire091"
 )
@@ -101,10 +99,7 @@ func (c *conn) strayContent(channel uint16) error {
 	if _, closing := c.closing[channel]; closing {
 		return nil
 	}
-	if channel == 0 {
-		return c.refuse(0, 0, errNoMethod)
-	}
-	return c.refuse(0, 0, amqp.Errorf(amqp.ChannelError, "expected 'channel.open'"))
+	return c.refuse(0, 0, errNoMethod)
 }
 
 func (c *conn) contentHeader(ch *channel, payload []byte) error {
@@ -133,27 +128,7 @@ func (c *conn) acceptable(h wire091.ContentHeader) error {
 	if most := c.s.o.Broker.Limits().MessageBytesMax; h.BodySize > uint64(most) {
 		return amqp.Errorf(amqp.PreconditionFailed, "message size %d is larger than configured max size %d", h.BodySize, most)
 	}
-	if !h.Props.Has(amqp.HasUserID | amqp.HasExpiration) {
-		return nil
-	}
-	if user := h.Props.UserID(); h.Props.Has(amqp.HasUserID) && user != c.who.User {
-		return amqp.Errorf(amqp.PreconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", user, c.who.User)
-	}
-	if h.Props.Has(amqp.HasExpiration) {
-		return checkExpiration(h.Props.Expiration())
-	}
-	return nil
-}
-
-func checkExpiration(text string) error {
-	n, err := strconv.ParseInt(text, 10, 64)
-	switch {
-	case err != nil:
-		return amqp.Errorf(amqp.PreconditionFailed, "invalid expiration '%s': no_integer", text)
-	case n < 0:
-		return amqp.Errorf(amqp.PreconditionFailed, "invalid expiration '%s': {value_negative,%d}", text, n)
-	}
-	return nil
+	return c.core.CheckProps(h.Props)
 }
 
 func (c *conn) contentBody(ch *channel, piece []byte) error {

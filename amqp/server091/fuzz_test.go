@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"leveret/amqp/amqptest"
 	"leveret/amqp/broker"
 	"leveret/amqp/wire091"
 	"leveret/spool/mem"
@@ -14,10 +15,13 @@ import (
 // FuzzConversation lets a logged-in peer say anything: the server must survive
 // it, and the next peer must be served.
 func FuzzConversation(f *testing.F) {
-	for _, c := range conversations {
-		recorder := &peer{t: f, frameMax: 8192, nc: &recording{}}
-		recorder.do(c.steps...)
-		f.Add(recorder.nc.(*recording).b)
+	for _, c := range amqptest.All() {
+		for _, turn := range c.Turns {
+			if said := new(recording); !c.Fresh {
+				(&amqptest.Peer{NC: said, FrameMax: 8192}).Do(turn.Steps...)
+				f.Add(said.b)
+			}
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		synctest.Test(t, func(t *testing.T) {
@@ -25,7 +29,7 @@ func FuzzConversation(f *testing.F) {
 			p := r.open(1)
 			p.do(b)
 			p.quiet()
-			_ = p.nc.Close()
+			_ = p.NC.Close()
 			time.Sleep(time.Minute)
 			next := r.open(1)
 			next.says("1 basic.qos-ok", &wire091.BasicQos{})

@@ -37,11 +37,11 @@ func TestHeartbeats(t *testing.T) {
 		inBubble(t, mem.New().Auto(), broker.Limits{}, nil, func(t *testing.T, r *rig) {
 			p := open(r)
 			time.Sleep(19 * time.Second)
-			if p.gone() {
+			if p.Gone() {
 				t.Error("closed before two intervals had passed")
 			}
 			time.Sleep(7 * time.Second)
-			if !p.gone() {
+			if !p.Gone() {
 				t.Error("not closed after two intervals and a half")
 			}
 			p.quiet()
@@ -56,7 +56,7 @@ func TestHeartbeats(t *testing.T) {
 			for range 20 {
 				p.do([]byte(frame(8, 0, ""))[:4], 9*time.Second, []byte(frame(8, 0, ""))[4:], 9*time.Second)
 			}
-			if p.gone() {
+			if p.Gone() {
 				t.Error("closed although bytes came")
 			}
 		})
@@ -67,7 +67,7 @@ func TestHeartbeats(t *testing.T) {
 			durable(r, p)
 			r.log.SetFull(true)
 			p.do(publishWith(1, &wire091.BasicPublish{RoutingKey: "q"}, persistent, "a"), 10*time.Minute)
-			if p.gone() {
+			if p.Gone() {
 				t.Fatal("closed while its publishing was held back")
 			}
 			if n := len(p.take()); n < 60 {
@@ -107,7 +107,7 @@ func TestPanicsStayWithTheirConnection(t *testing.T) {
 		fail = true
 		p.do(publish(1, "", "q", "m"))
 		p.quiet()
-		if fail = false; !p.gone() {
+		if fail = false; !p.Gone() {
 			t.Error("the connection goes on")
 		}
 		other.says("1 queue.declare-ok q 0 0", declare("q"))
@@ -167,7 +167,7 @@ func TestPeerLeavesWithoutAWord(t *testing.T) {
 		p, other := r.open(1), r.open(1)
 		p.do(declare("q"), publish(1, "", "q", "m"), consume("q", "c"))
 		p.quiet()
-		_ = p.nc.Close()
+		_ = p.NC.Close()
 		p.quiet()
 		other.says("1 basic.get-ok 1 true  q 0\n1 header 1\n1 body m", &wire091.BasicGet{Queue: "q"})
 	})
@@ -327,7 +327,7 @@ func TestLongKeysComeWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.quiet()
-		p.heard("1 basic.deliver c 1 false amq.topic " + long[:255] + "\n1 header 1 x-routing-key=kkkkkkkkkk\n1 body m")
+		p.heard("1 basic.deliver c 1 false amq.topic " + long[:255] + "\n1 header 1 x-routing-key=kkkkkkkkkkkkkkkkkkkk\n1 body m")
 	})
 }
 

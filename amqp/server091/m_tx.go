@@ -44,9 +44,9 @@ func (c *conn) publishInTx(ch *channel) error {
 	return nil
 }
 
-// txCommit answers when all of it is on the disk. Messages come back after
-// commit-ok (0-9-1, basic.publish: "mandatory", as RabbitMQ does it). While the
-// log is full, nothing is read.
+// txCommit answers when all of it is on the disk. Messages that no queue takes
+// come back then (0-9-1, basic.publish: "mandatory") and before commit-ok, as
+// with RabbitMQ. While the log is full, nothing is read.
 func (c *conn) txCommit(ch *channel) error {
 	if ch.tx == nil {
 		return errNoTx
@@ -65,13 +65,13 @@ func (c *conn) txCommit(ch *channel) error {
 			return err
 		}
 		c.s.counts.published.Add(uint64(len(ps)))
-		c.reply(ch.id, lsn, &wire091.TxCommitOk{})
 		for i := range ps {
 			if mandatory[i] && !ps[i].Routed {
-				c.owe(0, returned(ch, ps[i].Msg))
+				c.owe(lsn, returned(ch, ps[i].Msg))
 				c.s.counts.returned.Add(1)
 			}
 		}
+		c.reply(ch.id, lsn, &wire091.TxCommitOk{})
 		return c.awaitRoom(false)
 	}
 }

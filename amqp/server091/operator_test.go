@@ -22,7 +22,7 @@ func TestOperatorsSeeWhoItIs(t *testing.T) {
 		hello.ClientProperties = hello.ClientProperties.
 			With("connection_name", strings.Repeat("n", 300)).
 			With("platform", int32(7)).With("secret", "no business of ours")
-		p.do(header091, hello, &wire091.ConnectionTuneOk{ChannelMax: 9, FrameMax: 8192, Heartbeat: 30}, openVHost, on{5, &wire091.ChannelOpen{}})
+		p.do(header091, hello, &wire091.ConnectionTuneOk{ChannelMax: 9, FrameMax: 8192, Heartbeat: 30}, openVHost, on(5, &wire091.ChannelOpen{}))
 		p.quiet()
 		peers, channels := r.broker.Peers(), r.broker.Channels()
 		if len(peers) != 1 || len(channels) != 1 {

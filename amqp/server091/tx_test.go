@@ -41,8 +41,8 @@ func TestCommitOkWaitsForTheDisk(t *testing.T) {
 func TestRetainHeader(t *testing.T) {
 	inBubble(t, mem.New().Auto(), broker.Limits{}, nil, func(t *testing.T, r *rig) {
 		p := r.open(1)
-		p.says("", publishWith(1, &wire091.BasicPublish{Exchange: "amq.topic", RoutingKey: "a"}, amqp.PropertyList{Headers: args(retainHeader, true)}, "kept"),
-			publishWith(1, &wire091.BasicPublish{Exchange: "amq.topic", RoutingKey: "b"}, amqp.PropertyList{Headers: args(retainHeader, "yes")}, "not kept"))
+		p.says("", publishWith(1, &wire091.BasicPublish{Exchange: "amq.topic", RoutingKey: "a"}, amqp.PropertyList{Headers: amqp.Table{{Key: retainHeader, Value: true}}}, "kept"),
+			publishWith(1, &wire091.BasicPublish{Exchange: "amq.topic", RoutingKey: "b"}, amqp.PropertyList{Headers: amqp.Table{{Key: retainHeader, Value: "yes"}}}, "not kept"))
 		c, err := r.broker.Connect(broker.DefaultVHost, broker.Identity{}, func() {})
 		must(t, err)
 		if got := c.Retained("#"); len(got) != 1 || string(got[0].Body) != "kept" {

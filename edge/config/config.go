@@ -258,7 +258,8 @@ type User struct {
 	// for in the service's credentials folder, else beside this file).
 	Hash users.Hash // password, password_hash, password_file
 	// Tags give rights to the admin API: administrator, monitoring, management,
-	// policymaker; others are kept and mean nothing. [none]
+	// policymaker; impersonator lets the user publish under any user-id; others
+	// are kept and mean nothing. [none]
 	Tags []string // tags
 	// Configure, Write and Read are regular expressions, searched in the names
 	// of queues and exchanges: which ones the user may declare and delete,

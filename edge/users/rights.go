@@ -14,6 +14,7 @@ import (
 var (
 	_ broker.VHostAccess   = (*User)(nil)
 	_ broker.BoundedAccess = (*User)(nil)
+	_ broker.Impersonator  = (*User)(nil)
 	_ broker.TopicAccess   = (*entered)(nil)
 )
 

@@ -66,6 +66,10 @@ func (u *User) ChannelsMax() int    { return u.channels }
 // management, policymaker or one of the operator's own).
 func (u *User) HasTag(tag string) bool { return slices.Contains(u.Tags, tag) }
 
+// Impersonates reports whether messages of the user may carry the id of another
+// one (RabbitMQ's tag).
+func (u *User) Impersonates() bool { return u.HasTag("impersonator") }
+
 // from checks the place of a login whose password was right. It comes after
 // the password, so that a stranger cannot learn which accounts are local.
 func (u *User) from(remote netip.Addr) (*User, error) {
