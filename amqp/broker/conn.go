@@ -115,7 +115,7 @@ func (c *Conn) Take(dst []Delivery) []Delivery {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for len(c.thirsty) > 0 {
+	for n := 0; n < readsMax && len(c.thirsty) > 0; n++ {
 		l := c.thirsty[0]
 		c.thirsty = c.thirsty[1:]
 		v.refillLocked(l)

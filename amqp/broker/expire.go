@@ -149,14 +149,9 @@ func (v *VHost) readForLocked(l *lane) {
 func (v *VHost) tick() (next amqp.Instant) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for len(v.unread) > 0 {
-		l := v.unread[0]
-		v.unread = v.unread[1:]
-		v.readForLocked(l)
-		v.finishLocked()
-	}
-	next = v.releaseAllLocked()
 	now := v.b.now()
+	later := v.readAllLocked(now)
+	next = v.releaseAllLocked()
 	for _, q := range v.queues {
 		if q.alarm == 0 || q.alarm > now {
 			continue
@@ -176,8 +171,43 @@ func (v *VHost) tick() (next amqp.Instant) {
 			next = q.alarm
 		}
 	}
-	if len(v.unread) > 0 {
-		next = now
+	for _, at := range []amqp.Instant{later, v.unreadAt(now)} {
+		if at != 0 && (next == 0 || at < next) {
+			next = at
+		}
 	}
 	return next
+}
+
+// readsMax bounds the stretches of cold messages that one call reads: however
+// much there is to do, others have their turn in between.
+const readsMax = 64
+
+// readAllLocked reads for the lanes that ask for it. Where the last read has
+// failed it says when to try again.
+func (v *VHost) readAllLocked(now amqp.Instant) (later amqp.Instant) {
+	for n := 0; n < readsMax && len(v.unread) > 0; n++ {
+		l := v.unread[0]
+		v.unread = v.unread[1:]
+		if l.readAfter > now {
+			v.unread = append(v.unread, l)
+			if later == 0 || l.readAfter < later {
+				later = l.readAfter
+			}
+			continue
+		}
+		v.readForLocked(l)
+		v.finishLocked()
+	}
+	return later
+}
+
+// unreadAt is when the next lane wants to be read; 0 is never.
+func (v *VHost) unreadAt(now amqp.Instant) amqp.Instant {
+	for _, l := range v.unread {
+		if l.readAfter <= now {
+			return now
+		}
+	}
+	return 0
 }

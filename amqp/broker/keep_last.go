@@ -47,7 +47,9 @@ func (q *queue) discard(p place) {
 		return
 	}
 	l.cold--
-	l.purged++ // a read under way may have it
+	if l.filling { // the read under way may have it
+		l.discarded = append(l.discarded, p.pos)
+	}
 	q.count--
 	q.bytes -= int64(p.size)
 	q.out++

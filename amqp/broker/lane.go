@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"leveret/amqp"
@@ -36,7 +37,10 @@ type lane struct {
 	filling    bool      // cold messages are being read
 	inSpool    bool      // something of it was stored at some time
 	thinFrom   spool.Pos // where thinning goes on, see thinLocked
-	purged     uint64    // moves when messages are taken out from among the cold ones
+	purged     uint64    // moves when the cold ones are dropped
+	// discarded are those taken out from among the cold ones while they are read.
+	discarded []spool.Pos
+	readAfter amqp.Instant // the last read has failed: not before
 }
 
 // entry is a message in one lane.
@@ -145,7 +149,7 @@ func (v *VHost) refillLocked(l *lane) {
 	if l.filling || l.q.deleted || !l.dry() {
 		return
 	}
-	l.filling = true
+	l.beginRead()
 	from, purged := l.coldFrom, l.purged
 	items := make([]spool.Item, min(l.cold, v.b.limits.WindowMessages))
 	v.mu.Unlock()
@@ -163,42 +167,60 @@ func (v *VHost) refillLocked(l *lane) {
 	switch {
 	case err != nil: // a log that has failed ends the process; anything else may pass
 		v.b.trouble("stored messages cannot be read now", "queue", l.q.name, "messages", l.cold, "err", err)
+		l.readAfter = v.b.now() + readAgain
 		v.unread = append(v.unread, l)
-		v.b.alarm(v.b.now() + readAgain)
+		v.b.alarm(l.readAfter)
 		return
 	case n == 0:
 		v.lostLocked(l)
 	default:
-		v.thawLocked(l, items[:n])
+		next := items[n-1].Pos + 1
+		v.thawLocked(l, l.stillThere(items[:n]), next)
 	}
 	v.touchLocked(l.q)
+}
+
+// beginRead keeps others from reading the lane.
+func (l *lane) beginRead() { l.filling, l.discarded = true, l.discarded[:0] }
+
+// stillThere leaves out what was discarded while it was read.
+func (l *lane) stillThere(items []spool.Item) []spool.Item {
+	if len(l.discarded) == 0 {
+		return items
+	}
+	return slices.DeleteFunc(items, func(it spool.Item) bool { return slices.Contains(l.discarded, it.Pos) })
 }
 
 // readAgain is the pause after a read that failed.
 const readAgain = amqp.Instant(time.Second)
 
-// thawLocked makes read items messages again. A damaged one is told, counted
+// thawLocked makes read items messages again; the cold ones then begin at from. A damaged one is told, counted
 // and taken out; the rest flows on.
-func (v *VHost) thawLocked(l *lane, items []spool.Item) {
+func (v *VHost) thawLocked(l *lane, items []spool.Item, from spool.Pos) {
 	read := make([]entry, 0, len(items))
 	var names names
 	for i := range items {
 		it := &items[i]
 		msg, err := thaw(it, &names)
 		if err != nil {
-			v.b.counts.damaged.Add(1)
-			v.b.trouble("stored message is damaged and was left out", "queue", l.q.name, "position", uint64(it.Pos), "err", err)
-			v.batch.Leaves = append(v.batch.Leaves, spool.Leave{Queue: l.id, Pos: it.Pos})
-			l.q.count--
+			v.damagedLocked(l, it, err)
 			continue
 		}
 		read = append(read, entry{pos: it.Pos, msg: msg, stored: true, deadline: v.b.deadlineOf(l.q, msg)})
 	}
 	l.cold = max(0, l.cold-len(items))
-	l.coldFrom = items[len(items)-1].Pos + 1
+	l.coldFrom = from
 	if len(read) > 0 {
 		l.warm(read)
 	}
+}
+
+// damagedLocked takes a cold message out that cannot be read.
+func (v *VHost) damagedLocked(l *lane, it *spool.Item, err error) {
+	v.b.counts.damaged.Add(1)
+	v.b.trouble("stored message is damaged and was left out", "queue", l.q.name, "position", uint64(it.Pos), "err", err)
+	v.batch.Leaves = append(v.batch.Leaves, spool.Leave{Queue: l.id, Pos: it.Pos})
+	l.q.count--
 }
 
 // lostLocked: the spool holds less than was counted. The count is put right, and

@@ -22,6 +22,10 @@ type address struct{ exchange, key string }
 
 func addressOf(m *amqp.Message) address { return address{m.Exchange, m.Key} }
 
+// valueBytesMax bounds one value: the spool keeps values as it keeps definitions,
+// each of which is written in one piece.
+const valueBytesMax = 2 << 20
+
 // retainLocked sets or deletes the value of a message's key with the running
 // batch. Beyond the limits the message is delivered but not kept.
 func (v *VHost) retainLocked(p *Publish) {
@@ -34,7 +38,7 @@ func (v *VHost) retainLocked(p *Publish) {
 			grown -= footprint(old)
 		}
 		l := &v.b.limits
-		if !known && len(r.values)+len(r.pending) >= l.RetainedMax || grown > l.RetainedBytesMax {
+		if !known && len(r.values)+len(r.pending) >= l.RetainedMax || grown > l.RetainedBytesMax || (*stored)(m).Size() > valueBytesMax {
 			v.b.counts.unretained.Add(1)
 			return
 		}

@@ -183,6 +183,7 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 		v.goneLocked(l.id, e)
 	} else {
 		s.hold(unacked{tag: s.lastTag, lane: l, entry: e})
+		v.touchLocked(q) // it may have a consumer timeout
 	}
 	s.conn.traffic.sent(d.Msg)
 	v.finishLocked()

@@ -97,7 +97,7 @@ func (v *VHost) shedHeadLocked(l *lane) {
 // readColdLocked reads messages of a lane and keeps others from reading there
 // meanwhile. ok is false when the lane has changed under it.
 func (v *VHost) readColdLocked(l *lane, from spool.Pos, most int) (read []spool.Item, ok bool) {
-	l.filling = true
+	l.beginRead()
 	purged := l.purged
 	items := make([]spool.Item, most)
 	v.mu.Unlock()
@@ -108,16 +108,20 @@ func (v *VHost) readColdLocked(l *lane, from spool.Pos, most int) (read []spool.
 	if err != nil { // as if nothing was there; who delivers them will tell more
 		v.b.trouble("stored messages cannot be read", "queue", l.q.name, "err", err)
 	}
-	return items[:n], !l.q.deleted && l.purged == purged
+	return l.stillThere(items[:n]), !l.q.deleted && l.purged == purged
 }
 
 // withdrawColdLocked takes a message out that only the spool has.
 func (v *VHost) withdrawColdLocked(l *lane, it *spool.Item) {
-	msg, err := thaw(it, new(names))
-	if err != nil || it.Pos < l.coldFrom || l.cold == 0 {
-		return // damaged ones are found, and told, when they are delivered
+	if it.Pos < l.coldFrom || l.cold == 0 {
+		return
 	}
+	msg, err := thaw(it, new(names))
 	l.cold--
+	if err != nil {
+		v.damagedLocked(l, it, err)
+		return
+	}
 	l.q.count--
 	l.q.bytes -= int64(len(msg.Body))
 	v.deadLetterLocked(l.q, l, entry{pos: it.Pos, msg: msg, stored: true}, reasonMaxLen)

@@ -10,7 +10,8 @@ import (
 // unsettled for so long (ms), so that a consumer that hangs does not keep them
 // for ever. Its channel stays open, as in RabbitMQ from 4.3 on; older versions
 // close it. What has lapsed still counts against the consumer's prefetch until
-// it settles it, which then changes nothing: it gets no more while it hangs.
+// it settles it, which then changes nothing: it gets no more while it hangs. That a
+// transaction which is still open will settle it makes no difference.
 
 // open reports whether the peer may still settle the delivery.
 func (u *unacked) open() bool { return u.lane != nil || u.lapsed }
@@ -46,7 +47,7 @@ func (v *VHost) overdueLocked(q *queue) {
 		for _, s := range c.sessions {
 			for i := range s.unacked.len() {
 				u := s.unacked.at(i)
-				if u.lane == nil || u.lane.q != q || u.promised {
+				if u.lane == nil || u.lane.q != q {
 					continue
 				}
 				if at := u.at + limit; at > now {
