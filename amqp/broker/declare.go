@@ -303,6 +303,7 @@ func (v *VHost) deleteQueueLocked(q *queue) int {
 	}
 	v.unmarkAllLocked(q)
 	for _, l := range q.lanes {
+		v.dropNoteLocked(l)
 		if l.inSpool {
 			v.batch.Purges = append(v.batch.Purges, spool.Purge{Queue: l.id, To: spool.MaxPos})
 		}

@@ -27,21 +27,23 @@ import (
 //	vhost     str name, uvarint connections at most, uvarint queues at most (0: any)
 //	value     str vhost, a stored message (see stored.go)
 //	~note     str kind, str name, the note (see notes.go)
+//	~delivered uvarint id of a lane, uvarint: positions below may have been delivered
 //	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
 const (
-	kindBoot     = "boot"
-	kindExchange = "exchange"
-	kindBinding  = "binding"
-	kindHolding  = "holding"
-	kindPolicy   = "policy"
-	kindQueue    = "queue"
-	kindMark     = "mark"
-	kindVHost    = "vhost"
-	kindValue    = "value"
-	kindNote     = spool.Minor + "note" // the log keeps no copy of them
-	kindNode     = "node"
-	kindIDs      = "ids"
+	kindBoot      = "boot"
+	kindExchange  = "exchange"
+	kindBinding   = "binding"
+	kindHolding   = "holding"
+	kindPolicy    = "policy"
+	kindQueue     = "queue"
+	kindMark      = "mark"
+	kindVHost     = "vhost"
+	kindValue     = "value"
+	kindNote      = spool.Minor + "note"      // the log keeps no copy of them
+	kindDelivered = spool.Minor + "delivered" // nor of these
+	kindNode      = "node"
+	kindIDs       = "ids"
 )
 
 const definitionVersion = 1

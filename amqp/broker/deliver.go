@@ -121,9 +121,12 @@ func (v *VHost) endConsumerLocked(c *Consumer) {
 	if q.deleted {
 		return
 	}
-	if len(q.consumers) == 0 && q.spec.AutoDelete {
-		v.deleteQueueLocked(q)
-		return
+	if len(q.consumers) == 0 {
+		if q.spec.AutoDelete {
+			v.deleteQueueLocked(q)
+			return
+		}
+		v.settleNotesLocked(q)
 	}
 	v.touchLocked(q) // another may take over, or the queue begins to expire
 }
@@ -260,6 +263,7 @@ func (c *Consumer) hasCredit() bool {
 func (c *Consumer) give(l *lane, e entry) {
 	s := c.session
 	s.lastTag++
+	s.conn.v.deliveredLocked(l, &e)
 	if !c.NoAck {
 		s.hold(unacked{tag: s.lastTag, lane: l, consumer: c, entry: e})
 	} else {

@@ -41,6 +41,9 @@ type lane struct {
 	// discarded are those taken out from among the cold ones while they are read.
 	discarded []spool.Pos
 	readAfter amqp.Instant // the last read has failed: not before
+
+	// See deliveredLocked: before is what an earlier start has noted.
+	seen, noted, before spool.Pos
 }
 
 // entry is a message in one lane.
@@ -206,7 +209,7 @@ func (v *VHost) thawLocked(l *lane, items []spool.Item, from spool.Pos) {
 			v.damagedLocked(l, it, err)
 			continue
 		}
-		read = append(read, entry{pos: it.Pos, msg: msg, stored: true, deadline: v.b.deadlineOf(l.q, msg)})
+		read = append(read, entry{pos: it.Pos, msg: msg, stored: true, redelivered: it.Pos < l.before, deadline: v.b.deadlineOf(l.q, msg)})
 	}
 	l.cold = max(0, l.cold-len(items))
 	l.coldFrom = from

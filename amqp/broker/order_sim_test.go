@@ -33,7 +33,7 @@ func TestOrder(t *testing.T) {
 
 type orderMsg struct {
 	id, prio, attempts int
-	deadline           amqp.Instant
+	deadline, due      amqp.Instant
 }
 
 type orderConsumer struct {
@@ -60,11 +60,12 @@ type order struct {
 	story    []string
 
 	// What the queue was declared with; -1 is not at all.
-	priorities, ttl, maxLength, limit int
-	single                            bool
+	priorities, ttl, maxLength, limit, retry int
+	single                                   bool
 
 	// The model.
 	lanes     [][]*orderMsg // ready, by age
+	resting   []*orderMsg   // by when they may come back
 	consumers []*orderConsumer
 	active    *orderConsumer
 	held      []*orderHeld
@@ -102,6 +103,9 @@ func (o *order) declare() {
 	o.ttl = some("x-message-ttl", o.rng.IntN(80))
 	o.maxLength = some("x-max-length", 3+o.rng.IntN(6))
 	o.limit = some("x-delivery-limit", o.rng.IntN(3))
+	if o.retry = some("x-delayed-retry-min", 1+o.rng.IntN(40)); o.retry > 0 && o.limit < 0 {
+		o.limit = deliveryLimitDefault
+	}
 	if o.single = o.rng.IntN(2) == 0; o.single {
 		args = args.With("x-single-active-consumer", true)
 	}
@@ -202,6 +206,25 @@ func (o *order) back(m *orderMsg) {
 		o.bury(m, reasonLimit)
 		return
 	}
+	if o.retry > 0 {
+		m.due = o.now + amqp.Instant(time.Duration(o.retry*m.attempts)*time.Millisecond)
+		o.resting = append(o.resting, m)
+		return
+	}
+	o.giveBack(m)
+}
+
+// rouse gives back what has rested for long enough.
+func (o *order) rouse() {
+	o.resting = slices.DeleteFunc(o.resting, func(m *orderMsg) bool {
+		if m.due <= o.now {
+			o.giveBack(m)
+		}
+		return m.due <= o.now
+	})
+}
+
+func (o *order) giveBack(m *orderMsg) {
 	l := o.lanes[m.prio]
 	i, _ := slices.BinarySearchFunc(l, m.id, func(a *orderMsg, id int) int { return a.id - id })
 	o.lanes[m.prio] = slices.Insert(l, i, m)
@@ -304,6 +327,7 @@ func (o *order) recover() {
 
 // check takes what was delivered and follows it in the model.
 func (o *order) check() error {
+	o.rouse()
 	for _, d := range o.conn.Take(nil) {
 		id := 0
 		fmt.Sscan(string(d.Msg.Body), &id)
@@ -332,7 +356,7 @@ func (o *order) check() error {
 	o.expire(true)
 	o.shed()
 	o.expire(true)
-	if st, _ := o.b.QueueStatus(DefaultVHost, "box"); st.Ready != o.ready() || st.Unacked != len(o.held) {
+	if st, _ := o.b.QueueStatus(DefaultVHost, "box"); st.Ready != o.ready() || st.Unacked != len(o.held) || st.Resting != len(o.resting) {
 		return fmt.Errorf("ready %d unacked %d, the model has %d and %d", st.Ready, st.Unacked, o.ready(), len(o.held))
 	}
 	return nil

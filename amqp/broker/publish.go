@@ -194,6 +194,7 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 		switch {
 		case kept:
 			e.stored, l.inSpool = true, true
+			v.enteredLocked(l)
 			to = v.dests(to, l.id, e.pos)
 			worth = max(worth, q.args.spoolPriority)
 		case v.b.transient.Load()+v.incomingBytes+footprint(m) > v.b.limits.TransientBytesMax:

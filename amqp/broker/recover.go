@@ -28,13 +28,14 @@ func Open(o Options) (*Broker, error) {
 		b.alarm = func(amqp.Instant) {}
 	}
 	b.vhosts[DefaultVHost] = b.newVHost(DefaultVHost)
-	r := recovery{b: b, byID: make(map[spool.QueueID]*lane)}
+	r := recovery{b: b, byID: make(map[spool.QueueID]*lane), notes: make(map[spool.QueueID]spool.Pos)}
 	if err := b.log.Load(r.definition, r.depth); err != nil {
 		return nil, fmt.Errorf("recover from the spool: %w", err)
 	}
 	r.link()
 	batch := spool.Batch{Purges: r.orphans}
 	batch.Puts = append(b.boots.start(o.Boot), r.dead...)
+	batch.Puts = append(batch.Puts, r.forgetNotes()...)
 	batch.Puts = append(batch.Puts, b.ids.reserve(b.ids.newest))
 	if b.node == "" {
 		b.node = newName("")
@@ -58,9 +59,10 @@ type recovery struct {
 	byID     map[spool.QueueID]*lane
 	bindings []waitingDefinition
 	marks    []waitingDefinition
-	orphans  []spool.Purge // stored for queues that are no more
-	dead     []spool.Put   // bindings without ends
-	torn     bool          // a definition is damaged, perhaps a queue's
+	notes    map[spool.QueueID]spool.Pos // of deliveries
+	orphans  []spool.Purge               // stored for queues that are no more
+	dead     []spool.Put                 // bindings without ends
+	torn     bool                        // a definition is damaged, perhaps a queue's
 }
 
 type waitingDefinition struct {
@@ -97,6 +99,8 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.value(value)
 	case kindNote:
 		err = r.note(value)
+	case kindDelivered:
+		err = r.delivered(value)
 	case kindNode:
 		r.b.node = string(value)
 	case kindIDs:
@@ -272,6 +276,9 @@ func (r *recovery) depth(d spool.Depth) error {
 		return nil
 	}
 	l.cold, l.coldFrom, l.next, l.inSpool, l.coldMortal = d.Count, d.First, d.Last+1, true, true
+	l.before = r.notes[d.Queue]
+	l.seen, l.noted = l.before, l.before
+	l.next = max(l.next, l.before) // what comes now was delivered to nobody
 	l.q.count += d.Count
 	l.q.bytes += d.Bytes
 	if q := l.q; q.args.overflow == keepLast && !q.relearn {

@@ -176,6 +176,7 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 		return d, 0, false, nil
 	}
 	e := q.take(l)
+	v.deliveredLocked(l, &e)
 	s.lastTag++
 	d = Delivery{Session: s, Tag: s.lastTag, Msg: e.msg, Redelivered: e.redelivered, Queue: l.id, Pos: e.pos}
 	if noAck {

@@ -21,8 +21,8 @@ var (
 // TestSimulation plays random conversations with power cuts against a model so
 // simple that it is plainly right: lists of messages. It checks after each step
 // that nothing arrives that the model does not have waiting, in the end of
-// each life that exactly what the model has is there, and after a cut that
-// nothing is lost whose LSN was durable.
+// each life that exactly what the model has is there, that what was delivered
+// before is marked, and after a cut that nothing is lost whose LSN was durable.
 func TestSimulation(t *testing.T) {
 	first, n := uint64(1), *simSeeds
 	if *simSeed != 0 {
@@ -46,6 +46,7 @@ type simMsg struct {
 	id     int
 	stored bool
 	held   bool // delivered and not settled
+	given  bool // delivered at some time: it must be marked when it comes again
 }
 
 // simHeld is a delivery in the model.
@@ -226,7 +227,10 @@ func (s *sim) arrived(d Delivery) error {
 			if m.held {
 				return fmt.Errorf("%d was delivered twice", id)
 			}
-			m.held = true
+			if m.given && !d.Redelivered {
+				return fmt.Errorf("%d comes again without the mark", id)
+			}
+			m.held, m.given = true, true
 			s.held[d.Session] = append(s.held[d.Session], simHeld{d.Tag, name, id})
 			return nil
 		}
@@ -374,7 +378,7 @@ func copyModel(m map[string]*simQueue) map[string]*simQueue {
 		kept := &simQueue{durable: true}
 		for _, msg := range q.msgs {
 			if msg.stored {
-				kept.msgs = append(kept.msgs, simMsg{id: msg.id, stored: true})
+				kept.msgs = append(kept.msgs, simMsg{id: msg.id, stored: true, given: msg.given})
 			}
 		}
 		c[name] = kept
@@ -413,6 +417,9 @@ func (s *sim) compare(model map[string]*simQueue) error {
 			d, left, ok, err := s.sessions[0].Get(name, true)
 			if err != nil || !ok {
 				return fmt.Errorf("%s: message %d of %d is missing (%v)", name, i, len(q.msgs), err)
+			}
+			if m.given && !d.Redelivered {
+				return fmt.Errorf("%s gave %d again without the mark", name, m.id)
 			}
 			if want := fmt.Sprint(m.id); string(d.Msg.Body) != want || left != len(q.msgs)-i-1 {
 				return fmt.Errorf("%s gave %s (left %d), want %s", name, d.Msg.Body, left, want)

@@ -137,7 +137,7 @@ func TestMessageExpiry(t *testing.T) {
 		s.cutPower(nil) // both clocks are good: the time goes on
 		time.Sleep(20 * time.Second)
 		c = s.connect(mqttwire.V5, "c", keep)
-		c.expect("CONNACK success present", "PUBLISH a=60 q1 #1 [message expiry interval 30]")
+		c.expect("CONNACK success present", "PUBLISH a=60 q1 #1 dup [message expiry interval 30]")
 	})
 }
 

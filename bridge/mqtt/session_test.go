@@ -36,7 +36,7 @@ func TestSessionSurvivesAPowerCut(t *testing.T) {
 		s.cutPower(nil)
 
 		c = s.connect(mqttwire.V5, "archive", keep)
-		c.expect("CONNACK success present", "PUBLISH plant/1/temp=20.6 q1 #1 [subscription identifier 7]")
+		c.expect("CONNACK success present", "PUBLISH plant/1/temp=20.6 q1 #1 dup [subscription identifier 7]")
 	})
 }
 
