@@ -80,6 +80,7 @@ const rabbitDefinitions = `{
  {"name": "write", "password": "limited", "tags": ""},
  {"name": "read", "password": "limited", "tags": ""},
  {"name": "topics", "password": "limited", "tags": ""},
+ {"name": "few", "password": "limited", "tags": "", "limits": {"max-channels": 1}},
  {"name": "nowhere", "password": "limited", "tags": ""},
  {"name": "impersonator", "password": "limited", "tags": "impersonator"}
 ],
@@ -89,6 +90,7 @@ const rabbitDefinitions = `{
  {"user": "write", "vhost": "/", "configure": "^open$", "write": ".*", "read": "^open$"},
  {"user": "read", "vhost": "/", "configure": "^open$", "write": "^open$", "read": ".*"},
  {"user": "topics", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
+ {"user": "few", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
  {"user": "impersonator", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
 ],
 "topic_permissions": [

@@ -7,7 +7,8 @@ import (
 
 // Users of these conversations may do only what their name says, to everything
 // in "/", and everything to what is named "open". "topics" may do everything but
-// publish to, or bind with, topics that do not begin with "mine.".
+// publish to, or bind with, topics that do not begin with "mine."; "few" may have
+// one channel.
 const (
 	configurer = "configure"
 	writer     = "write"
@@ -50,5 +51,7 @@ var accessTalk = []struct {
 	{topics, "binds another's topic", steps(Declare("q"), &wire091.QueueBind{Queue: "q", Exchange: "amq.topic", RoutingKey: "#"}), declared + mayNot("50,20", "read", "topic '#' in exchange 'amq.topic'", topics)},
 	{topics, "copies to another's topic", steps(PublishWith(1, &wire091.BasicPublish{Exchange: "amq.topic", RoutingKey: "mine.a"}, amqp.PropertyList{Headers: args("CC", amqp.Array{"other.a"}), Flags: amqp.HasHeaders}, "m")),
 		mayNot("60,40", "write", "topic 'other.a' in exchange 'amq.topic'", topics)},
+	{"few", "opens a channel too many", steps(On{2, &wire091.ChannelOpen{}}),
+		"0 connection.close 530 0,0 NOT_ALLOWED - number of channels opened for user 'few' has reached the maximum allowed user limit of (1)"},
 	{"impersonator", "publishes as somebody else", steps(PublishWith(1, &wire091.BasicPublish{}, amqp.PropertyList{UserID: "bob"}, "m"), &wire091.BasicQos{}), "1 basic.qos-ok"},
 }

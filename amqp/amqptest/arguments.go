@@ -34,7 +34,7 @@ var argumentsTalk = []talk{
 	{"negative priority", steps(declareWith("q", "x-max-priority", int32(-1))), badArg("x-max-priority", "{value_negative,-1}")},
 	{"priority too high", steps(declareWith("q", "x-max-priority", int32(256))), badArg("x-max-priority", "{max_value_exceeded,256}")},
 	{"priority of text", steps(declareWith("q", "x-max-priority", "high")), badArg("x-max-priority", `"expected integer, got longstr"`)},
-	{"highest priority", steps(declareWith("q", "x-max-priority", int32(255))), declared},
+	{"high priority", steps(declareWith("q", "x-max-priority", int32(20))), declared},
 	{"unknown overflow", steps(declareWith("q", "x-overflow", "spill")), badArg("x-overflow", "invalid_overflow")},
 	{"overflow of a number", steps(declareWith("q", "x-overflow", int32(1))), badArg("x-overflow", "{unacceptable_type,signedint}")},
 	{"reject-publish-dlx", steps(declareWith("q", "x-overflow", "reject-publish-dlx")), declared},

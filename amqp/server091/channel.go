@@ -41,6 +41,9 @@ func (c *conn) unopened(id uint16, m wire091.MethodID) error {
 		return c.refuse(0, m, amqp.Errorf(amqp.NotAllowed,
 			"number of channels opened (%d) has reached the negotiated channel_max (%d)", n, c.channelMax))
 	}
+	if err := c.s.channels.enter(c); err != nil {
+		return c.refuse(0, 0, err)
+	}
 	ch := &channel{id: id, session: c.core.OpenChannel(int(id))}
 	c.channels[id] = ch
 	c.last = nil
@@ -61,6 +64,7 @@ func (c *conn) forget(ch *channel) {
 	delete(c.channels, ch.id)
 	c.last = nil
 	c.s.counts.channelsNow.Add(-1)
+	c.s.channels.leave(c, 1)
 }
 
 // closeChannel refuses what a channel did. What it was promised before comes

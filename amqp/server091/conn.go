@@ -113,6 +113,7 @@ func (c *conn) end(reason error) {
 	<-c.out.over
 	c.core.Close()
 	c.s.counts.channelsNow.Add(-int64(len(c.channels)))
+	c.s.channels.leave(c, len(c.channels))
 	if err := c.out.err; err != nil {
 		reason = err // the reader knows only that the socket is closed
 	}

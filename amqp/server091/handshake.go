@@ -59,7 +59,7 @@ func (c *conn) negotiate(ctx context.Context) (at wire091.MethodID, err error) {
 		return at, err
 	}
 	tune := wire091.ConnectionTune{
-		ChannelMax: uint16(c.channelsOffered()), FrameMax: uint32(c.s.o.FrameMax), Heartbeat: uint16(c.s.o.Heartbeat / time.Second),
+		ChannelMax: uint16(c.s.o.ChannelMax), FrameMax: uint32(c.s.o.FrameMax), Heartbeat: uint16(c.s.o.Heartbeat / time.Second),
 	}
 	if err := c.send(&tune); err != nil {
 		return 0, err
@@ -142,15 +142,6 @@ func (c *conn) login(ctx context.Context, m *wire091.ConnectionStartOk) (at wire
 		"Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism))
 }
 
-// channelsOffered is how many channels the connection of a user who has logged
-// in may open.
-func (c *conn) channelsOffered() int {
-	if a, ok := c.who.Access.(channelBound); ok && a.ChannelsMax() > 0 {
-		return min(a.ChannelsMax(), c.s.o.ChannelMax)
-	}
-	return c.s.o.ChannelMax
-}
-
 // tuned takes what the client has chosen. 0 is no limit, which only the
 // heartbeat may be.
 func (c *conn) tuned(m *wire091.ConnectionTuneOk) error {
@@ -160,8 +151,8 @@ func (c *conn) tuned(m *wire091.ConnectionTuneOk) error {
 		return errTune("frame_max", m.FrameMax, "", "lower", "minimum", frameMaxMin)
 	case m.FrameMax == 0 || int64(m.FrameMax) > int64(o.FrameMax):
 		return errTune("frame_max", m.FrameMax, noLimit(m.FrameMax), "higher", "maximum", o.FrameMax)
-	case m.ChannelMax == 0 || int(m.ChannelMax) > c.channelsOffered():
-		return errTune("channel_max", uint32(m.ChannelMax), noLimit(uint32(m.ChannelMax)), "higher", "maximum", c.channelsOffered())
+	case m.ChannelMax == 0 || int(m.ChannelMax) > o.ChannelMax:
+		return errTune("channel_max", uint32(m.ChannelMax), noLimit(uint32(m.ChannelMax)), "higher", "maximum", o.ChannelMax)
 	}
 	c.channelMax = int(m.ChannelMax)
 	c.frameMax = int(m.FrameMax)

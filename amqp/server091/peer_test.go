@@ -109,11 +109,17 @@ func newRigAround(t testing.TB, log *mem.Log, b *broker.Broker, change func(*Opt
 type limited string
 
 func (l limited) Allows(a broker.Action, resource string) bool {
-	return a.String() == string(l) || resource == "open" || l == "topics" || l == "impersonator" || l == "guest"
+	return a.String() == string(l) || resource == "open" || l == "topics" || l == "impersonator" || l == "few" || l == "guest"
 }
 func (l limited) Enter(_, _ string) (broker.Access, bool) { return l, l != "nowhere" }
 func (l limited) AllowsTopic(_ broker.Action, _, key string) bool {
 	return l != "topics" || strings.HasPrefix(key, "mine.")
+}
+func (l limited) ChannelsMax() int {
+	if l == "few" {
+		return 1
+	}
+	return 0
 }
 func (l limited) Impersonates() bool { return l == "impersonator" }
 

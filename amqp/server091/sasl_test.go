@@ -163,21 +163,27 @@ func TestAnonymousLogin(t *testing.T) {
 	}
 }
 
-// sixChannels is a user whose connections may have few channels.
-type sixChannels struct{}
+// twoChannels is a user who may have few channels.
+type twoChannels struct{}
 
-func (sixChannels) Allows(broker.Action, string) bool { return true }
-func (sixChannels) ChannelsMax() int                  { return 6 }
+func (twoChannels) Allows(broker.Action, string) bool { return true }
+func (twoChannels) ChannelsMax() int                  { return 2 }
 
+// TestChannelsOfAUserAreBounded, on all its connections together.
 func TestChannelsOfAUserAreBounded(t *testing.T) {
 	few := func(o *Options) {
-		o.Authenticate = func(user, _ string, _ net.Addr) (string, broker.Access, error) { return user, sixChannels{}, nil }
+		o.Authenticate = func(user, _ string, _ net.Addr) (string, broker.Access, error) { return user, twoChannels{}, nil }
 	}
 	inBubble(t, mem.New().Auto(), broker.Limits{}, few, func(t *testing.T, r *rig) {
-		p := r.connect()
-		p.says("0 connection.start PLAIN AMQPLAIN\n0 connection.tune 6 131072 60\n"+
-			"0 connection.close 530 10,31 NOT_ALLOWED - negotiated channel_max = 7 is higher than the maximum allowed value (6)",
-			header091, startOk("anna", "x"), &wire091.ConnectionTuneOk{ChannelMax: 7, FrameMax: 131072})
-		p.do(&wire091.ConnectionCloseOk{}, 3*time.Second)
+		first, second := r.openAs("anna", "x", 1), r.openAs("anna", "x", 1)
+		r.openAs("bert", "x", 2)
+		second.says("0 connection.close 530 0,0 NOT_ALLOWED - number of channels opened for user 'anna' has reached the maximum allowed user limit of (2)",
+			on(2, &wire091.ChannelOpen{}))
+		second.do(&wire091.ConnectionCloseOk{})
+		second.quiet()
+		first.says("2 channel.open-ok\n2 channel.close-ok\n3 channel.open-ok",
+			on(2, &wire091.ChannelOpen{}), on(2, &wire091.ChannelClose{}), on(3, &wire091.ChannelOpen{}))
+		first.says("0 connection.close-ok", &wire091.ConnectionClose{})
+		r.openAs("anna", "x", 2)
 	})
 }

@@ -69,18 +69,13 @@ type Options struct {
 	ServerProperties amqp.Table    // added to what clients are told, or in its place
 }
 
-// channelBound is what an Access may also be: one that says how many channels a
-// connection of its user may open; 0 leaves it to Options.
-type channelBound interface {
-	ChannelsMax() int
-}
-
 // Server serves connections. It has no goroutine of its own.
 type Server struct {
 	o          Options
 	properties amqp.Table      // of connection.start
 	handshakes *strangers.Room // connections that have not finished theirs
 	counts     counts
+	channels   userChannels
 	buffers    sync.Pool // *[]byte of writers at work; idle connections hold none
 	scratches  sync.Pool // *scratch of readers at work
 }

@@ -109,7 +109,7 @@ type AMQP struct {
 	ProductVersion string // product_version
 	Proxied
 	// ChannelsMax bounds the channels of a connection, from 1 to 65535; clients
-	// are told. A user's own channels_max can make it less. [256; restart]
+	// are told. [256; restart]
 	ChannelsMax int // channels_max
 	// MapQueueTypes is what becomes of queues that clients declare with another
 	// x-queue-type than classic, by that type: classic is an ordinary queue,
@@ -273,8 +273,8 @@ type User struct {
 	// ConnectionsMax bounds the user's connections, at most 1000000; 0 is no
 	// bound. Those that are there when it is lowered stay. [0]
 	ConnectionsMax int // connections_max
-	// ChannelsMax bounds the AMQP channels of each of its connections, at most
-	// 65535; clients are told. 0 is the broker's own bound. [0]
+	// ChannelsMax bounds the user's AMQP channels, on all its connections
+	// together, at most 65535. 0 is no bound. [0]
 	ChannelsMax int // channels_max
 	// ClientIDs is as mqtt.client_ids, in place of it. [""]
 	ClientIDs string // client_ids

@@ -58,7 +58,7 @@ func newUser(a Account) (*User, error) {
 }
 
 // ConnectionsMax bounds the connections of the user, all together, and
-// ChannelsMax the AMQP channels of each; 0 is no bound of its own.
+// ChannelsMax its AMQP channels, all together; 0 is no bound of its own.
 func (u *User) ConnectionsMax() int { return u.connections }
 func (u *User) ChannelsMax() int    { return u.channels }
 
