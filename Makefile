@@ -8,6 +8,7 @@ GO          ?= go
 FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 SOAKTIME    ?= 1h
+SIMSEEDS    ?= 10000
 STATICCHECK ?= bin/staticcheck
 
 # A release is a tag like v1.2.3; before the first one it is 0.1.0 and the commit.
@@ -23,7 +24,7 @@ INTEROP := ./.ci/interop
 NODE_PACKAGES := .interop/installed
 TRIAL   := LEVERET=$(CURDIR)/bin/leveret NODE_PATH=$(CURDIR)/.interop/node_modules
 
-.PHONY: help run build test race fuzz bench lint unit generate cross interop soak clean
+.PHONY: help run build test race sim fuzz bench lint unit generate cross interop soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +40,9 @@ test: ## all unit tests
 
 race: ## all unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
+
+sim: ## the core against its models, SIMSEEDS seeds (10000)
+	$(GO) test -count=1 -timeout 30m -run '^(TestSimulation|TestOrder)$$' ./amqp/broker -sim.seeds=$(SIMSEEDS)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
