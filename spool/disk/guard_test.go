@@ -356,3 +356,20 @@ func TestBallastIsGivenUpAndLaidAgain(t *testing.T) {
 		t.Errorf("the ballast is still there: %v", err)
 	}
 }
+
+// TestDamagedRegistry: Badger's file of keys holds none, and is made anew.
+func TestDamagedRegistry(t *testing.T) {
+	for name, how := range map[string]func([]byte) []byte{
+		"flipped": flip(20), "short": cut(5), "longer": func(b []byte) []byte { return append(b, 1, 2, 3) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := written(t, 500)
+			change(t, filepath.Join(o.Dir, "KEYREGISTRY"), how)
+			l := start(t, o)
+			defer l.stop(t)
+			if n := drained(t, l, 1); n != 500 {
+				t.Errorf("%d messages are there, want 500", n)
+			}
+		})
+	}
+}

@@ -30,7 +30,7 @@ type mender struct {
 }
 
 func (m *mender) run() error {
-	for _, step := range []func() error{m.empty, m.tables, m.manifest} {
+	for _, step := range []func() error{m.empty, m.keys, m.tables, m.manifest} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (m *mender) empty() error {
 		}
 		name := f.Name()
 		if info.Size() > 0 || !info.Mode().IsRegular() ||
-			!strings.HasSuffix(name, ".mem") && !strings.HasSuffix(name, ".vlog") && name != "KEYREGISTRY" {
+			!strings.HasSuffix(name, ".mem") && !strings.HasSuffix(name, ".vlog") && name != registryName {
 			continue
 		}
 		m.log.Warn("empty spool file removed", "file", name)
@@ -61,6 +61,31 @@ func (m *mender) empty() error {
 		}
 	}
 	return nil
+}
+
+// registryText ends Badger's registry of keys, where nothing is encrypted: u128
+// random, text.
+const (
+	registryName = "KEYREGISTRY"
+	registryText = "Hello Badger"
+	registrySize = 16 + len(registryText)
+)
+
+// keys takes a damaged registry out: Badger would not open, and makes a new one
+// when there is none. It holds no keys here.
+func (m *mender) keys() error {
+	b, err := os.ReadFile(filepath.Join(m.dir, registryName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("check registry of keys: %w", err)
+	}
+	if len(b) == registrySize && strings.HasSuffix(string(b), registryText) {
+		return nil
+	}
+	m.log.Warn("damaged spool file set aside; nothing is lost", "file", registryName)
+	return m.setAside(registryName)
 }
 
 // tables takes out every table that would end the process: Badger opens them in
