@@ -38,7 +38,8 @@ const (
 // frames reads an export.
 type frames struct {
 	in  *bufio.Reader
-	at  int64 // behind the last sound frame
+	at  int64  // behind the last sound frame
+	sum uint32 // of all frames' checksums so far: tells one export from another
 	buf []byte
 }
 
@@ -76,6 +77,7 @@ func (f *frames) next() (kind byte, payload []byte, err error) {
 		return 0, nil, errTorn
 	}
 	f.at += n + frameAround
+	f.sum = crc32.Update(f.sum, castagnoli, f.buf[n:])
 	return head[0], f.buf[:n], nil
 }
 

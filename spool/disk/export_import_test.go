@@ -189,6 +189,28 @@ func TestImportGoesOn(t *testing.T) {
 	checkFilled(t, l, false)
 }
 
+// TestImportOfAnotherFile: an import that was broken off says nothing about
+// another file, whose chunks have the same numbers.
+func TestImportOfAnotherFile(t *testing.T) {
+	into, file := small(t.TempDir()), filepath.Join(t.TempDir(), "export")
+	exportOf(t, filled(t).Dir, file)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, whole[:len(whole)*2/3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if done := importInto(t, into, file); done.Complete || done.Messages == 0 {
+		t.Fatalf("Import = %+v, want a part", done)
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	exportOf(t, written(t, 500).Dir, other)
+	if done := importInto(t, into, other); !done.Complete || done.Messages != 500 {
+		t.Errorf("Import = %+v, want all 500 messages", done)
+	}
+}
+
 // TestExportOfWhatBadgerRefuses: whichever file is gone or cut, what the others
 // hold is exported.
 func TestExportOfWhatBadgerRefuses(t *testing.T) {

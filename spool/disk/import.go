@@ -41,7 +41,7 @@ func Import(ctx context.Context, o Options, f *os.File) (done Imported, err erro
 		err = errors.Join(err, <-ended, s.Close())
 	}()
 	m := importer{s: s, next: make(map[spool.QueueID]spool.Pos), defs: make(map[string]bool)}
-	if err := m.begin(); err != nil {
+	if err := m.begin(f); err != nil {
 		return done, err
 	}
 	err = m.run(ctx, f)
@@ -56,11 +56,18 @@ type importer struct {
 	done  Imported
 }
 
+// importPath is the file that says how far an import has come: u64 chunk, u32
+// sum of the frames up to its own.
 func importPath(dir string) string { return guardFile(dir, "import") }
 
-func (m *importer) begin() error {
-	if b, err := os.ReadFile(importPath(m.s.opts.Dir)); err == nil && len(b) == 8 {
-		m.after = be.Uint64(b)
+const importMarkBytes = 12
+
+func (m *importer) begin(f *os.File) error {
+	b, err := os.ReadFile(importPath(m.s.opts.Dir))
+	if err == nil && len(b) == importMarkBytes {
+		if m.after, err = cameTo(f, be.Uint64(b), be.Uint32(b[8:])); err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
 	}
 	return m.s.Load(func(name string, _ []byte) error {
 		m.defs[name] = true
@@ -69,6 +76,27 @@ func (m *importer) begin() error {
 		m.next[d.Queue] = d.Last + 1
 		return nil
 	})
+}
+
+// cameTo answers chunk when the file is the one whose import came that far, and
+// 0 for another one, which has chunks of the same numbers.
+func cameTo(f *os.File, chunk uint64, sum uint32) (uint64, error) {
+	in := frames{in: bufio.NewReaderSize(f, 256<<10)}
+	same := false
+	for !same {
+		kind, payload, err := in.next()
+		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		same = in.sum == sum && kind == frameChunk && len(payload) >= chunkHeading && be.Uint64(payload) == chunk
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil || !same {
+		return 0, err
+	}
+	return chunk, nil
 }
 
 func (m *importer) run(ctx context.Context, f *os.File) error {
@@ -91,7 +119,7 @@ func (m *importer) run(ctx context.Context, f *os.File) error {
 			err = seen.take(kind, payload)
 		}
 		if err == nil {
-			err = m.frame(ctx, kind, payload)
+			err = m.frame(ctx, kind, payload, in.sum)
 		}
 		if err != nil {
 			return fmt.Errorf("import: %w", err)
@@ -130,12 +158,12 @@ func knows(f *os.File, chunk uint64) (known bool, err error) {
 	return known, err
 }
 
-func (m *importer) frame(ctx context.Context, kind byte, payload []byte) error {
+func (m *importer) frame(ctx context.Context, kind byte, payload []byte, sum uint32) error {
 	switch kind {
 	case frameDefinition:
 		return m.definition(ctx, payload)
 	case frameChunk:
-		return m.chunk(ctx, payload)
+		return m.chunk(ctx, payload, sum)
 	}
 	return nil
 }
@@ -154,7 +182,7 @@ func (m *importer) definition(ctx context.Context, payload []byte) error {
 	return m.append(ctx, &spool.Batch{Puts: []spool.Put{{Key: name, Value: append([]byte{}, u.b...)}}})
 }
 
-func (m *importer) chunk(ctx context.Context, payload []byte) error {
+func (m *importer) chunk(ctx context.Context, payload []byte, sum uint32) error {
 	list, id, err := decodeChunkFrame(payload)
 	if err != nil {
 		return err
@@ -179,7 +207,7 @@ func (m *importer) chunk(ctx context.Context, payload []byte) error {
 		return err
 	}
 	m.done.Messages += len(list)
-	return keep(importPath(m.s.opts.Dir), be.AppendUint64(nil, id))
+	return keep(importPath(m.s.opts.Dir), be.AppendUint32(be.AppendUint64(nil, id), sum))
 }
 
 // append waits until the batch is durable.
