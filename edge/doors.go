@@ -61,7 +61,7 @@ func (a *App) openDoors(size sizes) (err error) {
 		Broker: a.broker, Devices: a.devices.Registry, Node: nodeName(),
 		Log: a.log.With("door", "admin"),
 	})
-	wanted, err := checked(cfg.Shovels)
+	wanted, err := a.checked(cfg.Shovels)
 	if err != nil {
 		return err
 	}

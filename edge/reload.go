@@ -67,7 +67,7 @@ func (a *App) apply(old, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := checked(fresh.Shovels)
+	wanted, err := a.checked(fresh.Shovels)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"leveret/bridge"
-	"leveret/bridge/remote/amqp091"
 	"leveret/bridge/shovel"
 	"leveret/edge/admin"
 	"leveret/edge/config"
@@ -30,33 +28,20 @@ type shovels struct {
 
 type wantedShovel struct {
 	config.Shovel
-	target *amqp091.Target
+	source bridge.Source
+	target bridge.Target
 }
 
 type runningShovel struct {
 	*shovel.Shovel
-	asked config.Shovel
-	end   context.CancelFunc
-	ended chan struct{}
+	asked  config.Shovel
+	source bridge.Source
+	end    context.CancelFunc
+	ended  chan struct{}
 }
 
 func newShovels(a *App) *shovels {
 	return &shovels{app: a, running: make(map[string]*runningShovel), changed: make(chan struct{}, 1)}
-}
-
-// checked makes what is wanted of a configuration, or says why it cannot be.
-func checked(list []config.Shovel) (map[string]wantedShovel, error) {
-	wanted := make(map[string]wantedShovel)
-	for _, c := range list {
-		target, err := amqp091.New(amqp091.Options{
-			URL: c.Target.URI.Reveal(), Exchange: c.Target.Exchange, Key: c.Target.Key, Name: c.Name,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("shovel %q: %w", c.Name, err)
-		}
-		wanted[c.Name] = wantedShovel{c, target}
-	}
-	return wanted, nil
 }
 
 // want says which shovels there shall be.
@@ -121,21 +106,30 @@ func (s *shovels) unwanted() (list []*runningShovel) {
 
 func (a *App) startShovel(ctx context.Context, c wantedShovel) *runningShovel {
 	ctx, end := context.WithCancel(ctx)
-	r := &runningShovel{asked: c.Shovel, end: end, ended: make(chan struct{})}
+	r := &runningShovel{asked: c.Shovel, source: c.source, end: end, ended: make(chan struct{})}
+	trouble := "shovel " + c.Name
 	r.Shovel = shovel.New(shovel.Options{
-		Name: c.Name, Messages: c.Prefetch,
-		Source: &shovel.LocalQueue{
-			Broker: a.broker, VHost: c.Source.VHost, Queue: c.Source.Queue, Node: a.broker.Node(), Name: c.Name,
+		Name: c.Name, Messages: c.Prefetch, Source: c.source, Target: c.target,
+		Backoff:   bridge.Backoff{Min: c.ReconnectMin, Max: c.ReconnectMax, Rand: rand.Float64},
+		OnRefusal: onRefusal[c.OnRefusal], RefusalTries: c.RefusalTries,
+		Trouble: func(text string) {
+			if text == "" {
+				a.report.Clear(trouble)
+			} else {
+				a.report.Raise(trouble, text)
+			}
 		},
-		Target:  c.target,
-		Backoff: bridge.Backoff{Min: c.ReconnectMin, Max: c.ReconnectMax, Rand: rand.Float64},
-		Log:     a.log,
+		Log: a.log,
 	})
 	go func() {
 		defer close(r.ended)
 		_ = r.Run(ctx) // ends with ctx and in no other way
 	}()
 	return r
+}
+
+var onRefusal = map[config.OnRefusal]shovel.OnRefusal{
+	config.RefusalDeadLetter: shovel.DeadLetter, config.RefusalHold: shovel.Hold, config.RefusalDrop: shovel.Drop,
 }
 
 // list is the running shovels by name.
@@ -149,13 +143,22 @@ func (s *shovels) list() []*runningShovel {
 	return list
 }
 
+// ignored is how many messages the source has not handed on.
+func (r *runningShovel) ignored() uint64 {
+	if source, ok := r.source.(interface{ Ignored() uint64 }); ok {
+		return source.Ignored()
+	}
+	return 0
+}
+
 func (s *shovels) status() []admin.Shovel {
 	list := []admin.Shovel{}
 	for _, r := range s.list() {
 		st := r.Status()
 		a := admin.Shovel{
-			Name: st.Name, State: st.State.String(), Target: st.Target,
+			Name: st.Name, State: st.State.String(), Source: st.Source, Target: st.Target, Held: st.Held,
 			Lag: int64(st.Lag), Sent: st.Confirmed, Since: st.Since, LastError: st.LastError,
+			Refused: st.Refused + st.Returned, DeadLettered: st.Buried, Dropped: st.Dropped, Ignored: r.ignored(),
 		}
 		if !st.LastErrorAt.IsZero() {
 			a.ErrorAt = &st.LastErrorAt
@@ -167,7 +170,8 @@ func (s *shovels) status() []admin.Shovel {
 
 func (s *shovels) metrics(w *metrics.Writer) {
 	all := make([]shovel.Status, 0)
-	for _, r := range s.list() {
+	running := s.list()
+	for _, r := range running {
 		all = append(all, r.Status())
 	}
 	each := func(write func(st *shovel.Status)) {
@@ -194,6 +198,21 @@ func (s *shovels) metrics(w *metrics.Writer) {
 	each(func(st *shovel.Status) {
 		w.Counter("leveret_shovel_refused_total", "Messages that it refused or had no queue for.", st.Refused+st.Returned, "shovel", st.Name)
 	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_busy_total", "Messages that the far side had no room for at the time.", st.Busy, "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_unmatched_total", "Messages that it took although nobody there waits for them.", st.Unmatched, "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_dead_lettered_total", "Messages that it never took and that were dead-lettered.", st.Buried, "shovel", st.Name)
+	})
+	each(func(st *shovel.Status) {
+		w.Counter("leveret_shovel_dropped_total", "Messages that it never took and that were dropped.", st.Dropped, "shovel", st.Name)
+	})
+	for _, r := range running {
+		w.Counter("leveret_shovel_ignored_total", "Messages of the source that had been here before or that nobody asked for.", r.ignored(), "shovel", r.asked.Name)
+	}
 	each(func(st *shovel.Status) {
 		w.Counter("leveret_shovel_resent_total", "Messages sent that may have been sent before.", st.Resent, "shovel", st.Name)
 	})

@@ -101,9 +101,9 @@ func printStatus(to io.Writer, st *admin.Status) {
 		queues.row(name, q.Ready, q.Unacked, byteCount(q.Bytes), q.Consumers)
 	}
 	queues.print(to)
-	shovels := newSheet("SHOVEL", "STATE", "LAG", "LAST ERROR")
+	shovels := newSheet("SHOVEL", "FROM", "TO", "STATE", "LAG", "SENT", "REFUSED", "LAST ERROR")
 	for _, s := range st.Shovels {
-		shovels.row(s.Name, s.State, s.Lag, cmp.Or(s.LastError, "-"))
+		shovels.row(s.Name, cmp.Or(s.Source, "-"), cmp.Or(s.Target, "-"), s.State, s.Lag, s.Sent, s.Refused, cmp.Or(s.Held, s.LastError, "-"))
 	}
 	shovels.print(to)
 	budget := "none"

@@ -26,8 +26,11 @@ var example = admin.Status{
 		{VHost: "lab", Name: "a\x1b[2J"},
 	},
 	Devices: admin.Devices{Known: 12, Connected: 9, Silent: 1, Max: 1000},
-	Shovels: []admin.Shovel{{Name: "cloud", State: "down", Lag: 13, LastError: "connection refused"}, {Name: "other", State: "live"}},
-	Spool:   admin.Spool{DiskBytes: 5 << 20, BudgetBytes: 1 << 30, Records: 13, StagedBytes: 100, Commits: 9},
+	Shovels: []admin.Shovel{
+		{Name: "cloud", Source: "queue uplink", Target: "amqps://site7@cloud/t", State: "down", Lag: 13, Refused: 2, LastError: "connection refused"},
+		{Name: "other", Source: "mqtt://z:1883", Target: "exchange amq.topic", State: "live", Sent: 9, Held: "the spool here is full"},
+	},
+	Spool: admin.Spool{DiskBytes: 5 << 20, BudgetBytes: 1 << 30, Records: 13, StagedBytes: 100, Commits: 9},
 }
 
 const exampleShown = `leveret 1.2.3, profile small, up 1h1m1s
@@ -47,9 +50,9 @@ QUEUE                READY  UNACKED  BYTES    CONSUMERS
 uplink               12     1        3.0 MiB  2
 "a\x1b[2J (lab)"     0      0        0 B      0
 
-SHOVEL  STATE  LAG  LAST ERROR
-cloud   down   13   connection refused
-other   live   0    -
+SHOVEL  FROM           TO                      STATE  LAG  SENT  REFUSED  LAST ERROR
+cloud   queue uplink   amqps://site7@cloud/t   down   13   0     2        connection refused
+other   mqtt://z:1883  exchange amq.topic      live   0    9     0        the spool here is full
 
 SPOOL    BUDGET   RECORDS  STAGED  COMMITS  FAILED
 5.0 MiB  1.0 GiB  13       100 B   9        no

@@ -80,14 +80,24 @@ type Queue struct {
 type Shovel struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`  // down, dialing, draining, live
+	Source string `json:"source"` // without the password
 	Target string `json:"target"` // without the password
+	// Held is why the other side takes nothing at the moment.
+	Held string `json:"held,omitempty"`
 	// Lag is how many messages wait for the other side's confirm: those in the
 	// source queue and those under way.
-	Lag       int64      `json:"lag_messages"`
-	Sent      uint64     `json:"sent"` // confirmed since the start
-	Since     time.Time  `json:"since"`
-	LastError string     `json:"last_error,omitempty"`
-	ErrorAt   *time.Time `json:"error_at,omitempty"`
+	Lag  int64  `json:"lag_messages"`
+	Sent uint64 `json:"sent"` // confirmed since the start
+	// Since the start: answers that a message is not taken, messages that were
+	// never taken and are dead-lettered or dropped, and messages of the source
+	// that had been here before or that nobody asked for.
+	Refused      uint64     `json:"refused"`
+	DeadLettered uint64     `json:"dead_lettered"`
+	Dropped      uint64     `json:"dropped"`
+	Ignored      uint64     `json:"ignored"`
+	Since        time.Time  `json:"since"`
+	LastError    string     `json:"last_error,omitempty"`
+	ErrorAt      *time.Time `json:"error_at,omitempty"`
 }
 
 // Spool is the durable log; counters count since the start.

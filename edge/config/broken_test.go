@@ -19,6 +19,10 @@ func targetWith(target string) string {
 	return "[[shovel]]\nname = \"up\"\nsource = {queue = \"q\"}\ntarget = " + target
 }
 
+func sourceWith(source string) string {
+	return "[[shovel]]\nname = \"up\"\nsource = " + source + "\ntarget = {exchange = \"x\"}"
+}
+
 // broken are files and all their problems, without the file's name.
 var broken = []struct {
 	name, file string
@@ -182,7 +186,7 @@ var broken = []struct {
 	}},
 	{"vhosts that are not there", "[[queue]]\nname = 'a'\nvhost = 'v'\n[[binding]]\nvhost = 'w'\nsource = 'a'\ndestination = 'a'\n" + targetWith("{uri = 'amqp://h', key = 'k'}\n[shovel.x]"), []string{
 		`3:9: queue.vhost: there is no [[vhost]] with the name "v"`, `5:9: binding.vhost: there is no [[vhost]] with the name "w"`,
-		"12:9: shovel.x: no such key; known here are name, source, target, prefetch, reconnect_min, reconnect_max",
+		"12:9: shovel.x: no such key; known here are name, source, target, prefetch, reconnect_min, reconnect_max, on_refusal, refusal_tries",
 	}},
 	{"permission without anything", "[[permission]]", []string{`1:3: permission.user: is missing; write user = "anna"`}},
 	{"permission of nobody", "[[permission]]\nuser = 'ann'\n" + userWith(""), []string{`2:8: permission.user: there is no [[user]] with the name "ann"`}},
@@ -227,9 +231,8 @@ var broken = []struct {
 	// shovels
 	{"shovel without anything", "[[shovel]]\n  target = {}\n  source = {}", []string{
 		`1:3: shovel.name: is missing; write name = "cloud"`,
-		"2:12: shovel.target.uri: is missing; give one of uri, uri_file or uri_env",
-		"2:12: shovel.target.exchange: is missing; write where to publish: exchange, or key with the name of a queue there",
-		`3:12: shovel.source.queue: is missing; write queue = "readings"`,
+		"2:12: shovel.target.exchange: is missing; write where to publish: exchange or key here, or the uri of a broker elsewhere",
+		`3:12: shovel.source.queue: is missing; write queue = "readings", or uri and topics of an MQTT broker`,
 	}},
 	{"shovel without source and target", "[[shovel]]\nname = 'up'", []string{
 		`1:3: shovel.source: is missing; write source = {queue = "readings"}`,
@@ -239,7 +242,7 @@ var broken = []struct {
 	{"shovel's prefetch overflows", shovelWith("prefetch = 99999999999999999999"), []string{"5:12: shovel.prefetch: must be from 1 to 65535"}},
 	{"shovel's pauses", shovelWith("reconnect_min = '2m'"), []string{"5:17: shovel.reconnect_min: must be at most reconnect_max, which is 1m"}},
 	{"shovel's pause", shovelWith("reconnect_max = '25h'"), []string{"5:17: shovel.reconnect_max: must be from 10ms to 24h"}},
-	{"uri's scheme", targetWith("{uri = 'http://u:secret@h', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI must begin with amqp:// or amqps://"}},
+	{"uri's scheme", targetWith("{uri = 'http://u:secret@h', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI must begin with amqp://, amqps://, mqtt:// or mqtts://"}},
 	{"uri's host", targetWith("{uri = 'amqp://', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI names no host; write amqp://user:password@host:port/vhost"}},
 	{"uri's port", targetWith("{uri = 'amqp://u:secret@h:0', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's port must be from 1 to 65535"}},
 	{"uri's path", targetWith("{uri = 'amqp://h/a/b', key = 'k'}"), []string{"4:17: shovel.target.uri: the URI's path is one virtual host; write %2F for a / in its name"}},
@@ -257,6 +260,42 @@ var broken = []struct {
 		"4:17: shovel.target.uri: not a URI; write amqp://user:password@host:port/vhost, with %40 for @, %3A for : and %2F for / in the user and the password",
 	}},
 	{"uri of no variable", targetWith("{uri_env = 'LEVERET_NOT_THERE', key = 'k'}"), []string{`4:21: shovel.target.uri_env: the environment has no variable "LEVERET_NOT_THERE"`}},
+	{"shovel's refusals", shovelWith("on_refusal = 'nack'\nrefusal_tries = 0"), []string{
+		`5:14: shovel.on_refusal: must be "dead-letter", "hold" or "drop"`,
+		"6:17: shovel.refusal_tries: must be from 1 to 1000",
+	}},
+	{"mqtt uri with a path", targetWith("{uri = 'mqtt://u:secret@h/x', topic = 'a'}"), []string{
+		"4:17: shovel.target.uri: the URI of an MQTT broker has no path; topics stand in keys of their own",
+	}},
+	{"mqtt target with keys of AMQP", targetWith("{uri = 'mqtt://h', exchange = 'x', mandatory = true, prefix = 'a/#', ca_file = 'x'}"), []string{
+		"4:29: shovel.target.exchange: is only for exchanges; write topic or prefix for MQTT",
+		"4:45: shovel.target.mandatory: is only for a target here, without a uri",
+		"4:72: shovel.target.prefix: must be a topic, not empty and without wildcards",
+		"4:79: shovel.target.ca_file: is only for amqps:// and mqtts://",
+	}},
+	{"topic and prefix", targetWith("{uri = 'mqtt://h', topic = 'x', prefix = 'a'}"), []string{
+		"4:51: shovel.target.prefix: topic is there as well, which replaces the whole topic",
+	}},
+	{"target here with keys of elsewhere", targetWith("{exchange = 'x', client_id = 'c', ca_file = 'x'}"), []string{
+		"4:27: shovel.target.client_id: is only for a target with an mqtt:// uri",
+		"4:44: shovel.target.ca_file: is only for a target with a uri",
+	}},
+	{"certificates that are not there", targetWith("{uri = 'amqps://h', key = 'k', ca_file = '/not/there', cert_file = '/not/there'}"), []string{
+		"4:10: shovel.target.key_file: is missing: cert_file needs it",
+		`4:51: shovel.target.ca_file: "/not/there" cannot be read: no such file or directory`,
+	}},
+	{"mqtt source without topics", sourceWith("{uri = 'mqtt://h'}"), []string{`3:10: shovel.source.topics: is missing; write topics = ["zigbee2mqtt/#"]`}},
+	{"mqtt source, all wrong", sourceWith("{uri = 'mqtt://h', topics = ['a/#/b'], qos = 3, queue = 'q', packet_max = '1GiB', keep_alive = '2h', session_expiry = '0s', will = {qos = 1}}"), []string{
+		"3:39: shovel.source.topics: not a topic filter that MQTT allows",
+		"3:55: shovel.source.qos: must be from 0 to 2",
+		"3:58: shovel.source.queue: is only for a source here, not for one with a uri",
+		"3:84: shovel.source.packet_max: must be from 1KiB to 16MiB",
+		"3:105: shovel.source.keep_alive: must be from 1s to 1h",
+		"3:128: shovel.source.session_expiry: must be from 1s to 8760h",
+		"3:141: shovel.source.will.topic: is missing",
+	}},
+	{"amqp source elsewhere", sourceWith("{uri = 'amqp://u:secret@h', topics = 'a'}"), []string{"3:17: shovel.source.uri: a source's URI must begin with mqtt:// or mqtts://"}},
+	{"topics of a queue", sourceWith("{queue = 'q', topics = 'a'}"), []string{"3:24: shovel.source.topics: is only for a source with a uri"}},
 	{"two uris", targetWith("{uri = 'amqp://h', uri_env = 'PATH', key = 'k'}"), []string{"4:29: shovel.target.uri_env: uri is there as well; give one of uri, uri_file or uri_env"}},
 }
 

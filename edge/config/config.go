@@ -361,47 +361,6 @@ type Binding struct {
 	Arguments amqp.Table // arguments
 }
 
-// Shovel moves the messages of a queue to another broker, in order, and takes
-// them out of the queue when the other side has confirmed them.
-type Shovel struct {
-	// Name is what logs, status and metrics call it, at most 255 bytes.
-	Name   string       // name
-	Source ShovelSource // source
-	Target ShovelTarget // target
-	// Prefetch is how many messages are under way unconfirmed, 1 to 65535.
-	// [256]
-	Prefetch int // prefetch
-	// ReconnectMin and ReconnectMax bound the pause before the next try to
-	// reach the target; it doubles from the one to the other, with jitter.
-	// From 10ms to 24h. [1s, 60s]
-	ReconnectMin time.Duration // reconnect_min
-	ReconnectMax time.Duration // reconnect_max
-}
-
-// ShovelSource is where a shovel takes from.
-type ShovelSource struct {
-	// Queue is the name of a queue here.
-	Queue string // queue
-	// VHost is the name of the queue's vhost. ["/"]
-	VHost string // vhost
-}
-
-// ShovelTarget is where a shovel brings to.
-type ShovelTarget struct {
-	// URI is amqp://user:password@host:port/vhost, or amqps for TLS, given as
-	// exactly one of uri, uri_file (a file with the URI alone; found like a
-	// password_file) and uri_env (the name of an environment variable).
-	// Reserved characters of the user and the password are percent-encoded.
-	// Options after a ? are not read, and therefore refused.
-	URI URI // uri, uri_file, uri_env
-	// Exchange is where to publish there. "" is the nameless exchange, which
-	// brings a message to the queue that Key names. At least one of Exchange
-	// and Key is given. [""]
-	Exchange string // exchange
-	// Key replaces the routing key; "" leaves the message its own. [""]
-	Key string // key
-}
-
 // Redacted is a copy to show: without the hashes of passwords, and with stars
 // for the passwords of URIs.
 func (c *Config) Redacted() *Config {
@@ -412,6 +371,7 @@ func (c *Config) Redacted() *Config {
 	}
 	r.Shovels = slices.Clone(c.Shovels)
 	for i := range r.Shovels {
+		r.Shovels[i].Source.URI = r.Shovels[i].Source.URI.Redacted()
 		r.Shovels[i].Target.URI = r.Shovels[i].Target.URI.Redacted()
 	}
 	return &r

@@ -190,6 +190,8 @@ name = "up"
 source = {queue = "q"}
 target = {uri_env = "UPLINK", key = "k"}
 prefetch = 1
+on_refusal = "drop"
+refusal_tries = 3
 reconnect_min = "10ms"
 reconnect_max = "24h"
 [[shovel]]
@@ -198,6 +200,27 @@ source = {queue = "q", vhost = "lab"}
 target.uri = "amqps://u:p%40@h:5671/%2F"
 target.exchange = ""
 target.key = "far"
+target.server_name = "h2"
+[[shovel]]
+name = "home"
+on_refusal = "hold"
+[shovel.source]
+uri = "mqtts://z:p@h"
+topics = ["zigbee2mqtt/#", "a/+"]
+qos = 2
+client_id = "box"
+keep_alive = "1m"
+session_expiry = "1h"
+packet_max = "2MiB"
+will = {topic = "w", payload = "gone", qos = 1, retain = true}
+[shovel.target]
+exchange = "amq.topic"
+vhost = "lab"
+mandatory = true
+[[shovel]]
+name = "mqtt"
+source = {queue = "q"}
+target = {uri = "mqtt://h:1884", prefix = "site7/"}
 `)
 	want := &Config{
 		DataDir: "/var/lib/leveret",
@@ -259,13 +282,27 @@ target.key = "far"
 		}},
 		Shovels: []Shovel{
 			{
-				Name: "up", Source: ShovelSource{"q", "/"}, Target: ShovelTarget{URI: URI{"amqp://u:p@h/v"}, Key: "k"},
-				Prefetch: 1, ReconnectMin: 10 * time.Millisecond, ReconnectMax: 24 * time.Hour,
+				Name: "up", Source: ShovelSource{Queue: "q", VHost: "/"}, Target: ShovelTarget{Remote: Remote{URI: URI{"amqp://u:p@h/v"}}, Key: "k", VHost: "/"},
+				OnRefusal: RefusalDrop, RefusalTries: 3, Prefetch: 1, ReconnectMin: 10 * time.Millisecond, ReconnectMax: 24 * time.Hour,
 			},
 			{
-				Name: "up2", Source: ShovelSource{"q", "lab"},
-				Target:   ShovelTarget{URI: URI{"amqps://u:p%40@h:5671/%2F"}, Key: "far"},
-				Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
+				Name: "up2", Source: ShovelSource{Queue: "q", VHost: "lab"},
+				Target:    ShovelTarget{Remote: Remote{URI: URI{"amqps://u:p%40@h:5671/%2F"}, ServerName: "h2"}, Key: "far", VHost: "/"},
+				OnRefusal: RefusalDeadLetter, RefusalTries: 10, Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
+			},
+			{
+				Name: "home", Source: ShovelSource{
+					VHost: "/", Remote: Remote{URI: URI{"mqtts://z:p@h"}, ClientID: "box", KeepAlive: time.Minute},
+					Topics: []string{"zigbee2mqtt/#", "a/+"}, QoS: 2, SessionExpiry: time.Hour, PacketMax: 2 << 20,
+					Will: &Will{Topic: "w", Payload: "gone", QoS: 1, Retain: true},
+				},
+				Target:    ShovelTarget{Exchange: "amq.topic", VHost: "lab", Mandatory: true},
+				OnRefusal: RefusalHold, RefusalTries: 10, Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
+			},
+			{
+				Name: "mqtt", Source: ShovelSource{Queue: "q", VHost: "/"},
+				Target:    ShovelTarget{Remote: Remote{URI: URI{"mqtt://h:1884"}, KeepAlive: 30 * time.Second}, VHost: "/", Prefix: "site7/"},
+				OnRefusal: RefusalDeadLetter, RefusalTries: 10, Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
 			},
 		},
 	}
@@ -304,7 +341,7 @@ func TestShippedFile(t *testing.T) {
 	}
 	all := regexp.MustCompile(`(?m)^#: `).ReplaceAll(settings, nil)
 	c := mustParse(t, string(all))
-	if len(c.Users) != 2 || len(c.Exchanges) != 2 || len(c.Queues) != 1 || len(c.Bindings) != 1 || len(c.Shovels) != 1 {
+	if len(c.Users) != 2 || len(c.Exchanges) != 2 || len(c.Queues) != 1 || len(c.Bindings) != 1 || len(c.Shovels) != 3 {
 		t.Errorf("the examples gave %+v", c.Redacted())
 	}
 	for _, key := range []string{

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"leveret/amqp"
 	"leveret/edge/users"
@@ -172,63 +171,6 @@ func (d *decoder) binding(s *section) Binding {
 	s.short("key", &b.Key)
 	d.arguments(s, &b.Arguments)
 	return b
-}
-
-func (d *decoder) shovel(s *section) Shovel {
-	v := Shovel{Prefetch: prefetchDefault, ReconnectMin: time.Second, ReconnectMax: time.Minute}
-	d.must(s, "name", &v.Name, "cloud")
-	v.Source.VHost = DefaultVHost
-	s.section("source", func(s *section) {
-		d.must(s, "queue", &v.Source.Queue, "readings")
-		d.vhost(s, &v.Source.VHost)
-	})
-	if !s.has("source") {
-		s.lacks("source", `is missing; write source = {queue = "readings"}`)
-	}
-	s.section("target", func(s *section) { d.target(s, &v.Target) })
-	if !s.has("target") {
-		s.lacks("target", `is missing; write target = {uri = "amqps://user:password@host/vhost", exchange = "readings"}`)
-	}
-	s.integer("prefetch", &v.Prefetch, 1, prefetchMax)
-	s.duration("reconnect_min", &v.ReconnectMin, reconnectLeast, reconnectMost)
-	s.duration("reconnect_max", &v.ReconnectMax, reconnectLeast, reconnectMost)
-	if v.ReconnectMin > v.ReconnectMax {
-		at := s.table.at
-		if f := s.table.get("reconnect_min"); f != nil {
-			at = f.value.at
-		}
-		d.found.add(at, s.key("reconnect_min"), "must be at most reconnect_max, which is %s", shortly(v.ReconnectMax))
-	}
-	return v
-}
-
-func (d *decoder) target(s *section, t *ShovelTarget) {
-	var uri string
-	var right bool
-	from := s.one("uri", "uri_file", "uri_env")
-	switch from {
-	case "uri":
-		right = s.text("uri", &uri)
-	case "uri_file":
-		right = d.secretFile(s, "uri_file", &uri)
-	case "uri_env":
-		right = d.secretEnv(s, "uri_env", &uri)
-	}
-	if right {
-		var err error
-		if t.URI, err = NewURI(uri); err != nil {
-			s.bad(from, s.table.get(from).value, "%s", err)
-		}
-	}
-	s.short("exchange", &t.Exchange)
-	s.short("key", &t.Key)
-	switch exchange := s.table.get("exchange"); {
-	case t.Key != "" || t.Exchange != "":
-	case exchange == nil:
-		s.lacks("exchange", "is missing; write where to publish: exchange, or key with the name of a queue there")
-	case exchange.value.kind == text && exchange.value.text == "":
-		s.bad("exchange", exchange.value, `the nameless exchange "" needs a key: the name of a queue there`)
-	}
 }
 
 // arguments reads the optional table of arguments.

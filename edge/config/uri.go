@@ -22,6 +22,15 @@ func NewURI(text string) (URI, error) {
 	return URI{text}, nil
 }
 
+// IsMQTT reports a URI of an MQTT broker.
+func (u URI) IsMQTT() bool {
+	return strings.HasPrefix(u.text, "mqtt:") || strings.HasPrefix(u.text, "mqtts:")
+}
+
+func (u URI) isTLS() bool {
+	return strings.HasPrefix(u.text, "amqps:") || strings.HasPrefix(u.text, "mqtts:")
+}
+
 // Reveal is the URI with its password.
 func (u URI) Reveal() string { return u.text }
 
@@ -59,11 +68,16 @@ func checkURI(text string) error {
 	if err != nil || strings.ContainsAny(text, " \t\r\n") {
 		return errors.New("not a URI; write amqp://user:password@host:port/vhost, with %40 for @, %3A for : and %2F for / in the user and the password")
 	}
-	if u.Scheme != "amqp" && u.Scheme != "amqps" {
-		return errors.New("the URI must begin with amqp:// or amqps://")
-	}
-	if u.Hostname() == "" {
+	mqtt := u.Scheme == "mqtt" || u.Scheme == "mqtts"
+	switch {
+	case !mqtt && u.Scheme != "amqp" && u.Scheme != "amqps":
+		return errors.New("the URI must begin with amqp://, amqps://, mqtt:// or mqtts://")
+	case mqtt && u.Hostname() == "":
+		return errors.New("the URI names no host; write mqtt://user:password@host:port")
+	case u.Hostname() == "":
 		return errors.New("the URI names no host; write amqp://user:password@host:port/vhost")
+	case mqtt && u.EscapedPath() != "" && u.EscapedPath() != "/":
+		return errors.New("the URI of an MQTT broker has no path; topics stand in keys of their own")
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
