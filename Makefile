@@ -74,10 +74,10 @@ soak: build $(NODE_PACKAGES) ## full volumes (as root), then the whole story aga
 clean: ## remove what make has built
 	rm -rf bin .interop
 
-# longjohn and optimist are for the tests that amqp brings.
+# longjohn and optimist are for the tests that amqp brings; node-red is 96 MB.
 $(NODE_PACKAGES): Makefile
 	npm install --prefix .interop --no-audit --no-fund --no-save \
-		amqplib@2.3.1 mqtt@5.16.0 amqp@0.2.7 longjohn@0.2.12 optimist@0.6.1
+		amqplib@2.3.1 mqtt@5.16.0 amqp@0.2.7 longjohn@0.2.12 optimist@0.6.1 node-red@4.1.2
 	touch $@
 
 bin/staticcheck:

@@ -118,7 +118,8 @@ func (c *conn) login(ctx context.Context, ask wish) error {
 		messages = func(*packets.Publish) {}
 	}
 	c.client = paho.NewClient(paho.ClientConfig{
-		Conn: c.wire, Session: c.session, PingHandler: &pinger{wire: c.wire}, PacketTimeout: o.DialTimeout,
+		Conn: c.wire, Session: c.session, PingHandler: &pinger{wire: c.wire}, PacketTimeout: subackTimeout, // of CONNECT the context has a shorter one
+
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
 			messages(r.Packet.Packet())
 			return true, nil

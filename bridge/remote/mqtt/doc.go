@@ -26,6 +26,6 @@
 // hops (path.go). What we publish over a source's own connection, its will,
 // does not come back either: subscriptions are no-local.
 //
-// Goroutines: those of the library's client for each connection. Closing waits
-// for them.
+// Goroutines: those of the library's client for each connection, one that waits
+// for SUBACK, and one that waits for a target's end. Closing waits for them.
 package mqtt

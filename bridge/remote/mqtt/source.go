@@ -35,6 +35,7 @@ type SourceOptions struct {
 const (
 	sessionExpiryDefault = 7 * 24 * time.Hour
 	topicsMax            = 256
+	subackTimeout        = time.Minute
 	// inboxBytesMax bounds what is taken from the socket and not settled; one
 	// message is always read.
 	inboxBytesMax = 8 << 20
@@ -52,6 +53,9 @@ type Source struct {
 	ignored atomic.Uint64
 	epoch   string // begins the ids that are made up
 	seed    maphash.Seed
+
+	// patience is how long SUBACK is waited for.
+	patience time.Duration
 
 	// Of the one open reader.
 	made       uint64 // ids made up
@@ -81,7 +85,7 @@ func NewSource(o SourceOptions) (*Source, error) {
 		o.SessionExpiry = sessionExpiryDefault
 	}
 	return &Source{
-		peer: p, topics: o.Topics, qos: o.QoS, expiry: o.SessionExpiry, epoch: rand.Text()[:8], seed: maphash.MakeSeed(),
+		peer: p, topics: o.Topics, qos: o.QoS, expiry: o.SessionExpiry, epoch: rand.Text()[:8], seed: maphash.MakeSeed(), patience: subackTimeout,
 		remembered: memory{of: map[uint16]sight{}}, released: map[uint16]bool{},
 	}, nil
 }
@@ -106,10 +110,21 @@ func (s *Source) Open(ctx context.Context, prefetch int) (bridge.Reader, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := r.subscribe(ctx, c); err != nil {
-		c.close()
-		return nil, s.failed("subscribe at", err)
-	}
+	// The answer may stand behind all that has waited for us, which is taken
+	// only when we have returned: it is waited for meanwhile.
+	r.subscribed = make(chan struct{})
+	go func() {
+		defer close(r.subscribed)
+		ctx, cancel := context.WithTimeoutCause(context.Background(), s.patience, errNoAnswer)
+		defer cancel()
+		err := r.subscribe(ctx, c)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			c.distrust(fmt.Errorf("subscribe: %w", err))
+		}
+	}()
 	return r, nil
 }
 

@@ -280,11 +280,6 @@ func TestHostileWhileOpening(t *testing.T) {
 				p.say([]byte{0x20, 0x02, 0x00, 0x01})
 			}
 		}, "protocol error: CONNACK"},
-		{"never answers SUBSCRIBE", func(p *peer5) {
-			if p.greet(false, nil) {
-				p.rest()
-			}
-		}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
