@@ -30,14 +30,14 @@ func (p Path) Loops(node string) bool {
 	if node == "" || p == "" {
 		return false
 	}
-	return p.has(node) || strings.Count(string(p), " ") >= hopsMax-1
+	return p.Has(node) || strings.Count(string(p), " ") >= hopsMax-1
 }
 
 // With is the path with the nodes at its end, as far as they are not in it.
 func (p Path) With(nodes ...string) Path {
 	for _, n := range nodes {
 		switch {
-		case n == "" || p.has(n):
+		case n == "" || p.Has(n):
 		case p == "":
 			p = Path(n)
 		default:
@@ -47,7 +47,8 @@ func (p Path) With(nodes ...string) Path {
 	return p
 }
 
-func (p Path) has(node string) bool {
+// Has reports whether a message has been at the node.
+func (p Path) Has(node string) bool {
 	for n := range strings.FieldsSeq(string(p)) {
 		if n == node {
 			return true

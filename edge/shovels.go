@@ -36,6 +36,7 @@ type runningShovel struct {
 	*shovel.Shovel
 	asked  config.Shovel
 	source bridge.Source
+	target bridge.Target
 	end    context.CancelFunc
 	ended  chan struct{}
 }
@@ -106,7 +107,7 @@ func (s *shovels) unwanted() (list []*runningShovel) {
 
 func (a *App) startShovel(ctx context.Context, c wantedShovel) *runningShovel {
 	ctx, end := context.WithCancel(ctx)
-	r := &runningShovel{asked: c.Shovel, source: c.source, end: end, ended: make(chan struct{})}
+	r := &runningShovel{asked: c.Shovel, source: c.source, target: c.target, end: end, ended: make(chan struct{})}
 	trouble := "shovel " + c.Name
 	r.Shovel = shovel.New(shovel.Options{
 		Name: c.Name, Messages: c.Prefetch, Source: c.source, Target: c.target,
@@ -143,12 +144,14 @@ func (s *shovels) list() []*runningShovel {
 	return list
 }
 
-// ignored is how many messages the source has not handed on.
-func (r *runningShovel) ignored() uint64 {
-	if source, ok := r.source.(interface{ Ignored() uint64 }); ok {
-		return source.Ignored()
+// ignored is how many messages source and target have left out of a circle.
+func (r *runningShovel) ignored() (n uint64) {
+	for _, end := range [...]any{r.source, r.target} {
+		if e, ok := end.(interface{ Ignored() uint64 }); ok {
+			n += e.Ignored()
+		}
 	}
-	return 0
+	return n
 }
 
 func (s *shovels) status() []admin.Shovel {
@@ -211,7 +214,7 @@ func (s *shovels) metrics(w *metrics.Writer) {
 		w.Counter("leveret_shovel_dropped_total", "Messages that it never took and that were dropped.", st.Dropped, "shovel", st.Name)
 	})
 	for _, r := range running {
-		w.Counter("leveret_shovel_ignored_total", "Messages of the source that had been here before or that nobody asked for.", r.ignored(), "shovel", r.asked.Name)
+		w.Counter("leveret_shovel_ignored_total", "Messages that had been here or there before, or that nobody asked for.", r.ignored(), "shovel", r.asked.Name)
 	}
 	each(func(st *shovel.Status) {
 		w.Counter("leveret_shovel_resent_total", "Messages sent that may have been sent before.", st.Resent, "shovel", st.Name)

@@ -278,3 +278,75 @@ target = { uri = "mqtt://%s", prefix = "site7/" }
 	book.judge(got).check(t, "cloud", (flaps.accepted(t)+2)*plantWindow)
 	reader.expect(t, []string{"site7/plant/kept a value"}, "-t", "site7/plant/kept")
 }
+
+// TestBothWaysWithMosquitto joins a Mosquitto and leveret in both directions, by
+// two shovels or by Mosquitto's own bridge. Whoever publishes, readers of either
+// side see each message once.
+func TestBothWaysWithMosquitto(t *testing.T) {
+	t.Run("shovels", func(t *testing.T) {
+		m := startSite(t)
+		g := openGateway(t, fmt.Sprintf(`
+[[queue]]
+name = "out"
+[[binding]]
+source = "amq.topic"
+destination = "out"
+key = "both.#"
+[[shovel]]
+name = "from"
+source = { uri = "mqtt://%s", topics = ["both/#"] }
+target = { exchange = "amq.topic" }
+[[shovel]]
+name = "to"
+source = { queue = "out" }
+target = { uri = "mqtt://%s", client_id = "to" }
+`, m, m))
+		for _, name := range []string{"from", "to"} {
+			until(t, 20*time.Second, "the shovel is live", func() bool { return shovelOf(t, g, name).State == "live" })
+		}
+		time.Sleep(time.Second) // for SUBACK
+		seenOnce(t, mosquittoTools{m, "mqttv5"}, mosquittoTools{g.mqtt(), "mqttv5"})
+	})
+	for _, version := range mqttVersions {
+		t.Run("bridge "+version, func(t *testing.T) {
+			g := openGateway(t, "")
+			site := mosquittoTools{g.mqtt(), version}
+			site.pub(t, "both/ready", "yes", "-r", "-q", "1")
+			own := startSite(t, "connection leveret", "address "+g.mqtt(), "bridge_protocol_version "+map[string]string{"mqttv311": "mqttv311", "mqttv5": "mqttv50"}[version], "remote_clientid bridge",
+				"cleansession false", "notifications false", "restart_timeout 1", "topic both/# both 2")
+			cellar := mosquittoTools{own, version}
+			cellar.expect(t, []string{"both/ready yes"}, "-t", "both/ready")
+			seenOnce(t, cellar, site)
+		})
+	}
+}
+
+// seenOnce publishes on both sides and reads on both.
+func seenOnce(t *testing.T, sides ...mosquittoTools) {
+	t.Helper()
+	var mu sync.Mutex // protects seen
+	seen := make([]map[string]int, len(sides))
+	for i, m := range sides {
+		seen[i] = map[string]int{}
+		startPeer(t, exec.Command("mosquitto_sub", m.args("-q", "2", "-t", "both/x")...), func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen[i][line]++
+		})
+	}
+	time.Sleep(500 * time.Millisecond) // until both have subscribed
+	const n = 10
+	for k := range n {
+		sides[k%2].pub(t, "both/x", strconv.Itoa(k), "-q", "1")
+	}
+	time.Sleep(3 * time.Second) // for what might come again
+	mu.Lock()
+	defer mu.Unlock()
+	for i := range sides {
+		for k := range n {
+			if got := seen[i][strconv.Itoa(k)]; got != 1 {
+				t.Errorf("side %d saw message %d %d times", i, k, got)
+			}
+		}
+	}
+}

@@ -89,8 +89,8 @@ type Shovel struct {
 	Lag  int64  `json:"lag_messages"`
 	Sent uint64 `json:"sent"` // confirmed since the start
 	// Since the start: answers that a message is not taken, messages that were
-	// never taken and are dead-lettered or dropped, and messages of the source
-	// that had been here before or that nobody asked for.
+	// never taken and are dead-lettered or dropped, and messages that had been
+	// here or there before or that nobody asked for.
 	Refused      uint64     `json:"refused"`
 	DeadLettered uint64     `json:"dead_lettered"`
 	Dropped      uint64     `json:"dropped"`

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -177,6 +179,18 @@ func disconnected(d *mqttwire.Disconnect) error {
 		return fmt.Errorf("%w; is another client of this client id about? (%w)", err, bridge.ErrUnwelcome)
 	}
 	return err
+}
+
+// node names the far side in paths: its node if it is of our kind, else a word
+// made of its address, for our source and our target there to know it by: other
+// boxes may have another broker at the same address.
+func (c *conn) node() string {
+	if n := c.wire.terms.node; n != "" {
+		return n
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(c.peer.o.Node + " " + c.peer.place.address()))
+	return "@" + strconv.FormatUint(h.Sum64(), 36)
 }
 
 // gone is closed when the connection has ended.

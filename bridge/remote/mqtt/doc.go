@@ -22,8 +22,8 @@
 // Loops. Every message that comes or goes carries the nodes that it has been at
 // in the header and user property x-leveret-path, and brokers of our kind tell
 // each other their node in CONNECT and CONNACK. What has been here is
-// acknowledged and not taken again, and no message makes more than hopsMax
-// hops (path.go). What we publish over a source's own connection, its will,
+// acknowledged and not taken again, what came from a broker is not sent back to
+// it, and no message makes more than sixteen hops (bridge.Path). What we publish over a source's own connection, its will,
 // does not come back either: subscriptions are no-local.
 //
 // Goroutines: those of the library's client for each connection, one that waits

@@ -54,6 +54,11 @@ func (l *link) Send(m *bridge.Message) error {
 	l.sent++
 	n := l.sent
 	l.mu.Unlock()
+	if l.target.o.Node != "" && pathOf(m).Has(l.conn.node()) { // it came from there
+		l.target.ignored.Add(1)
+		l.answer(bridge.Answer{Number: n})
+		return nil
+	}
 	p, err := l.target.publishing(m, &l.conn.terms)
 	if err != nil { // the message's own fault, as the far side would say
 		l.answer(bridge.Answer{Number: n, Outcome: bridge.Refused, Reason: err.Error()})

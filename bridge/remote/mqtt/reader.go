@@ -168,12 +168,11 @@ func (r *reader) guard(m *bridge.Message) bool {
 	if here == "" {
 		return true
 	}
-	text, _ := m.Props.Headers.Get(bridge.HeaderPath)
-	path, _ := text.(string)
-	if bridge.Path(path).Loops(here) {
+	path := pathOf(m)
+	if path.Loops(here) {
 		return false
 	}
-	m.Props.Headers = m.Props.Headers.With(bridge.HeaderPath, string(bridge.Path(path).With(r.conn.wire.terms.node, here)))
+	m.Props.Headers = m.Props.Headers.With(bridge.HeaderPath, string(path.With(r.conn.node(), here)))
 	return true
 }
 

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"leveret/bridge"
 	"leveret/bridge/mqttwire"
@@ -22,7 +23,11 @@ type TargetOptions struct {
 type Target struct {
 	peer
 	topic, prefix string
+	ignored       atomic.Uint64
 }
+
+// Ignored is how many messages were not sent because they had come from there.
+func (t *Target) Ignored() uint64 { return t.ignored.Load() }
 
 var _ bridge.Target = (*Target)(nil)
 

@@ -378,3 +378,35 @@ func TestNewRefuses(t *testing.T) {
 		t.Errorf("String = %s", s)
 	}
 }
+
+// TestWhatCameFromThereIsNotSentBack, of a broker of our kind and of another.
+func TestWhatCameFromThereIsNotSentBack(t *testing.T) {
+	for _, node := range []string{"there", ""} {
+		l := dial(t, TargetOptions{}, 4, func(p *peer5) {
+			ok := p.greet(false, func(w *mqttwire.PropertyWriter) {
+				if node != "" {
+					w.User(bridge.UserNode, node)
+				}
+			})
+			if m, got := p.receive(); ok && got {
+				if string(m.Payload) != "new" {
+					t.Errorf("%s came back", m.Payload)
+				}
+				p.puback(m.PacketID, mqttwire.Success)
+				p.rest()
+			}
+		}).(*link)
+		old := bridge.Message{Key: "k", Body: []byte("old"), Props: amqp.PropertyList{
+			Headers: amqp.Table{{Key: bridge.HeaderPath, Value: string(bridge.Path("").With(l.conn.node(), "here"))}}}}
+		if err := l.Send(&old); err != nil {
+			t.Fatal(err)
+		}
+		send(t, l, "new")
+		if got := answers(t, l, 2); len(got) != 2 || got[0] != (bridge.Answer{Number: 1}) || got[1] != (bridge.Answer{Number: 2}) {
+			t.Errorf("answers %+v", got)
+		}
+		if n := l.target.Ignored(); n != 1 {
+			t.Errorf("%d were ignored", n)
+		}
+	}
+}
