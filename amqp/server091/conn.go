@@ -12,6 +12,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/amqp/socket"
 	"leveret/amqp/wire091"
 )
 
@@ -42,6 +43,7 @@ type conn struct {
 	answered bool // our connection.close was, see answers
 	holding  int  // bytes of half-received bodies, see contentBytesMax
 	blocked  bool // the peer was told that its publishing is held back
+	due      bool // promises were made that nobody was told of, see speak
 
 	names   names
 	args    wire091.Reader
@@ -68,7 +70,7 @@ type scratch struct {
 func newConn(s *Server, nc net.Conn, log *slog.Logger) *conn {
 	c := &conn{
 		s: s, nc: nc, log: log,
-		in:       &meter{nc: nc, total: &s.counts.bytesIn},
+		in:       &meter{Socket: socket.Of(nc), total: &s.counts.bytesIn},
 		channels: make(map[uint16]*channel),
 	}
 	c.frames = wire091.NewFrameReader(c.in, min(s.o.FrameMax, strangerFrameMax)) // more in tuned
@@ -78,7 +80,7 @@ func newConn(s *Server, nc net.Conn, log *slog.Logger) *conn {
 
 // meter counts what comes in.
 type meter struct {
-	nc    net.Conn
+	*socket.Socket
 	total *atomic.Uint64
 	// reads counts the socket's answers. The writer watches it: a peer whose
 	// bytes come is alive.
@@ -88,17 +90,28 @@ type meter struct {
 }
 
 func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.nc.Read(p)
+	n, err := m.Socket.Read(p)
+	m.count(n)
+	return n, err
+}
+
+// ReadLent is for a FrameReader that has nothing in hand.
+func (m *meter) ReadLent(size int) (buf []byte, n int, err error) {
+	buf, n, err = m.Socket.ReadLent(size)
+	m.count(n)
+	return buf, n, err
+}
+
+func (m *meter) count(n int) {
 	m.reads.Add(1)
 	m.total.Add(uint64(n))
-	return n, err
 }
 
 // serve runs a connection after its handshake, to its end.
 func (c *conn) serve(ctx context.Context) {
 	c.log = c.log.With("user", c.who.User)
 	c.log.Info("connection opened", "vhost", c.core.VHost(), "client", c.client.product, "heartbeat", c.heartbeat)
-	go c.out.run()
+	c.out.listen()
 	reason := errMistake // unless the reader returns
 	defer func() { c.end(reason) }()
 	defer context.AfterFunc(ctx, c.shutdown)()
@@ -110,6 +123,7 @@ func (c *conn) serve(ctx context.Context) {
 func (c *conn) end(reason error) {
 	_ = c.nc.Close()
 	close(c.out.quit)
+	c.out.nudge()
 	<-c.out.over
 	c.core.Close()
 	c.s.counts.channelsNow.Add(-int64(len(c.channels)))
@@ -153,6 +167,9 @@ func (c *conn) read() error {
 
 // rest makes ready for a wait of unknown length.
 func (c *conn) rest() {
+	if c.due {
+		c.speak()
+	}
 	c.awaitPromises()
 	if c.scratch == nil {
 		return
@@ -229,8 +246,12 @@ func (c *conn) method(f wire091.Frame) error {
 		return err
 	}
 	m, err := wire091.ParseMethod(f.Payload, nil)
-	if err == nil {
+	switch {
+	case err != nil:
+	case id == wire091.MethodBasicGet: // the one that comes in numbers
 		err = c.dispatch(ch, m)
+	default:
+		err = socket.Apart(func() error { return c.dispatch(ch, m) })
 	}
 	if err != nil {
 		return c.refuse(ch.id, id, err)

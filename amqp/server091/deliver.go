@@ -14,7 +14,7 @@ func (w *writer) know(s *broker.Session, channel uint16) {
 
 // deliver packs what the core has for the peer.
 func (w *writer) deliver() error {
-	if w.ending.Load() || !w.outbox.Swap(false) {
+	if w.direct || w.ending.Load() || !w.outbox.Swap(false) {
 		return nil
 	}
 	w.taken = w.core.Take(w.taken)

@@ -6,9 +6,6 @@ import (
 )
 
 const (
-	// restTick is how often a connection without heartbeats looks after its
-	// memory.
-	restTick = time.Minute
 	// silentTicksMax is two intervals, in ticks of half of one.
 	silentTicksMax = 4
 	// writeTimeout is for a connection without heartbeats.
@@ -27,12 +24,7 @@ type heartbeat struct {
 	wrote    bool   // since the last tick
 }
 
-func (h *heartbeat) tick() time.Duration {
-	if h.interval == 0 {
-		return restTick
-	}
-	return h.interval / 2
-}
+func (h *heartbeat) tick() time.Duration { return h.interval / 2 }
 
 // patience is how long a write may go on without progress.
 func (h *heartbeat) patience() time.Duration {

@@ -1,6 +1,7 @@
 package server091
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/amqp/socket"
 	"leveret/amqp/wire091"
 )
 
@@ -25,7 +27,7 @@ const (
 // packer collects frames for one write. Large bodies are not copied: cuts say
 // where between the bytes of buf they go.
 type packer struct {
-	nc       net.Conn
+	nc       *socket.Socket
 	frameMax int
 	vectored bool // the socket takes many pieces in one call
 
@@ -33,6 +35,7 @@ type packer struct {
 	cuts     []cut
 	borrowed int // bytes of all cuts
 	pieces   net.Buffers
+	unsent   []byte // of an earlier write; goes first
 }
 
 type cut struct {
@@ -40,16 +43,16 @@ type cut struct {
 	body []byte
 }
 
-func newPacker(nc net.Conn, frameMax int) packer {
+func newPacker(nc *socket.Socket, frameMax int) packer {
 	p := packer{nc: nc, frameMax: frameMax}
-	switch nc.(type) {
+	switch nc.Conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		p.vectored = true
 	}
 	return p
 }
 
-func (p *packer) size() int { return len(p.buf) + p.borrowed }
+func (p *packer) size() int { return len(p.unsent) + len(p.buf) + p.borrowed }
 
 func (p *packer) method(channel uint16, m wire091.Method) {
 	p.buf = wire091.AppendMethod(p.buf, channel, m)
@@ -87,12 +90,30 @@ func withWholeKey(m *amqp.Message) amqp.Properties {
 	return l.Encode()
 }
 
-// write writes what was packed. A peer that takes some of it within patience
-// is given patience again: it is slow, not dead. (TLS cannot go on after it
-// stalled once; there all of it must pass within patience.)
-func (p *packer) write(patience func() time.Duration) (n int64, err error) {
+// write writes what was packed: what the socket takes at once, which is mostly
+// all, and the rest now or, if it may not wait, next time. A peer that takes some
+// of it within patience is given patience again: it is slow, not dead. (TLS
+// cannot go on after it stalled once; there all of it must pass within patience.)
+func (p *packer) write(patience func() time.Duration, wait bool) (n int64, err error) {
 	defer p.reset()
-	for rest := p.assemble(); len(rest) > 0; {
+	rest := p.assemble()
+	if len(rest) == 1 {
+		some, err := p.nc.Try(rest[0])
+		n = int64(some)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if rest[0] = rest[0][some:]; len(rest[0]) == 0 {
+			p.unsent = nil
+			return n, nil
+		}
+	}
+	if !wait {
+		p.unsent = bytes.Join(rest, nil)
+		return n, nil
+	}
+	p.unsent = nil
+	for len(rest) > 0 {
 		if err := p.nc.SetWriteDeadline(time.Now().Add(patience())); err != nil {
 			return n, err
 		}
@@ -102,13 +123,13 @@ func (p *packer) write(patience func() time.Duration) (n int64, err error) {
 			return n, err
 		}
 	}
-	return n, nil
+	return n, p.nc.SetWriteDeadline(time.Time{}) // the next is not to fail for it
 }
 
 // writeSome writes from the head of rest and takes off what was written.
 func (p *packer) writeSome(rest *net.Buffers) (int64, error) {
 	if len(*rest) > 1 {
-		return rest.WriteTo(p.nc)
+		return rest.WriteTo(p.nc.Conn) // the kernel takes all pieces in one call
 	}
 	n, err := p.nc.Write((*rest)[0])
 	if (*rest)[0] = (*rest)[0][n:]; len((*rest)[0]) == 0 {
@@ -120,6 +141,9 @@ func (p *packer) writeSome(rest *net.Buffers) (int64, error) {
 // assemble lists the pieces in order.
 func (p *packer) assemble() net.Buffers {
 	p.pieces = p.pieces[:0]
+	if len(p.unsent) > 0 {
+		p.pieces = append(p.pieces, p.unsent)
+	}
 	from := 0
 	for _, c := range p.cuts {
 		p.pieces = append(p.pieces, p.buf[from:c.at], c.body)

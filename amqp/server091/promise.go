@@ -51,9 +51,16 @@ func (p *promise) footprint() int {
 
 // owe adds a promise to the line and waits while the line is too long.
 func (c *conn) owe(lsn spool.LSN, p promise) {
-	c.out.push(lsn, p)
-	c.out.nudge()
+	c.push(lsn, p)
 	c.awaitPromises()
+}
+
+// push adds a promise to the line. The writer need not be told when it waits for
+// the log anyway.
+func (c *conn) push(lsn spool.LSN, p promise) {
+	if !c.out.push(lsn, p) {
+		c.due = true
+	}
 }
 
 // awaitPromises waits until the writer has given enough of them.
@@ -76,12 +83,13 @@ func (c *conn) awaitPromises() {
 }
 
 // push adds a promise to the line, with the log's number from which on it may
-// be given.
-func (w *writer) push(lsn spool.LSN, p promise) {
+// be given. watched says that the writer will look without being told.
+func (w *writer) push(lsn spool.LSN, p promise) (watched bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.line.Push(lsn, p)
 	w.lineBytes += p.footprint()
+	return w.watches
 }
 
 func (w *writer) crowded() bool {

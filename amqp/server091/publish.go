@@ -35,7 +35,6 @@ func (c *conn) flushPublishes() error {
 	if ch.tx != nil {
 		return c.publishInTx(ch)
 	}
-	defer c.out.nudge()
 	for at := 0; at < len(w.batch); {
 		n, err := ch.session.Publish(c.s.o.Now(), w.batch[at:])
 		c.s.counts.published.Add(uint64(n))
@@ -119,7 +118,7 @@ func (c *conn) receipts(ch *channel, ins []incoming, ps []broker.Publish) {
 	var lsn spool.LSN
 	give := func() {
 		if run.count > 0 {
-			c.out.push(lsn, run)
+			c.push(lsn, run)
 			run.count = 0
 		}
 	}

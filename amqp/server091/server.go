@@ -5,7 +5,9 @@
 // [Server.Serve], owns the state of the protocol: it takes frames, collects
 // runs of publishes and of acknowledgements into batches, and calls the core
 // once for each. The writer owns the socket's other direction: it writes the
-// core's deliveries and gives promises.
+// core's deliveries and gives promises. It is there only while there is
+// something to do; promises that can be given at once the reader gives itself
+// (see speak.go).
 //
 // A promise is everything that is owed to the peer for something it asked: a
 // confirm, a returned message, the reply to a method. Promises stand in one
@@ -39,6 +41,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/amqp/socket"
 	"leveret/amqp/strangers"
 	"leveret/amqp/wire091"
 )
@@ -176,7 +179,11 @@ func (s *Server) Serve(ctx context.Context, nc net.Conn, header [wire091.Protoco
 		_, _ = nc.Write(refusal[:])
 		return
 	}
-	c := s.shakeHands(ctx, nc, log)
+	var c *conn
+	_ = socket.Apart(func() error {
+		c = s.shakeHands(ctx, nc, log)
+		return nil
+	})
 	if c == nil {
 		s.counts.refused.Add(1)
 		return

@@ -22,9 +22,15 @@ const (
 	takenKept = 32
 )
 
-// writer owns a socket's outgoing direction. Fields are its goroutine's own
-// but where it is said otherwise.
+// writer owns a socket's outgoing direction. Fields belong to whoever has the
+// turn (see speak.go) but where it is said otherwise.
 type writer struct {
+	turn   sync.Mutex
+	direct bool         // the reader has the turn, and cannot wait
+	stage  atomic.Int32 // of the goroutine, see stageClosed
+	pulse  *time.Timer  // of heartbeats; nil without
+	beats  atomic.Bool  // pulse says that it is time
+
 	counts *counts
 	pool   *sync.Pool
 	log    *slog.Logger
@@ -52,6 +58,7 @@ type writer struct {
 	line      spool.Waiting[promise]
 	lineBytes int
 	lineLong  bool             // line has been longer than it should stay
+	watches   bool             // the goroutine waits for the log, on behalf of line
 	urgent    []wire091.Method // for channel 0, before everything else
 	channels  map[*broker.Session]uint16
 	final     wire091.Method // the last words, when the end has begun
@@ -80,12 +87,9 @@ func newWriter(c *conn) *writer {
 		over:         make(chan struct{}),
 		ended:        make(chan struct{}),
 		channels:     make(map[*broker.Session]uint16),
-		pack:         newPacker(c.nc, c.frameMax),
+		pack:         newPacker(c.in.Socket, c.frameMax),
 	}
 }
-
-// nudge wakes the writer.
-func (w *writer) nudge() { note(w.wake) }
 
 // deliverable is the core's wake function, called with its lock held.
 func (w *writer) deliverable() {
@@ -118,44 +122,82 @@ func (w *writer) end(final wire091.Method, patience time.Duration) {
 // errLastWords ends run after everything was said.
 var errLastWords = errors.New("last words were written")
 
-// run writes until the end. A socket that fails is closed, which the reader
-// will notice.
+// run is the goroutine. A socket that fails is closed, which the reader will
+// notice.
 func (w *writer) run() {
-	defer close(w.over)
+	err := w.guarded()
+	if err == errRest {
+		return // until the next nudge
+	}
+	if w.pulse != nil {
+		w.pulse.Stop()
+	}
+	if !errors.Is(err, errLastWords) {
+		w.err = err
+		_ = w.nc.Close()
+	}
+	w.stage.Store(stageClosed)
+	close(w.over)
+}
+
+// guarded survives a mistake of ours.
+func (w *writer) guarded() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.counts.panics.Add(1)
 			w.log.Error("connection failed by a mistake of ours", "panic", p, "stack", string(debug.Stack()))
-			w.err = errMistake
-			_ = w.nc.Close()
+			err = errMistake
 		}
 	}()
-	if err := w.rounds(); !errors.Is(err, errLastWords) {
-		w.err = err
-		_ = w.nc.Close()
-	}
+	return w.rounds()
 }
 
+// rounds writes until the end, or until there was nothing to do for a while.
 func (w *writer) rounds() error {
-	tick := time.NewTicker(w.beat.tick())
-	defer tick.Stop()
-	for {
-		moved, err := w.round()
+	linger := time.NewTimer(writerLinger)
+	defer linger.Stop()
+	for busy := true; ; {
+		select {
+		case <-w.quit: // before everything else: the socket is closed
+			return nil
+		default:
+		}
+		moved, err := w.waitingRound()
 		if err != nil {
 			return err
 		}
 		select {
 		case <-w.wake:
+			busy = true
 		case <-moved:
+			busy = true
 		case <-w.patience:
-		case <-tick.C:
-			if err := w.ticked(); err != nil {
-				return err
+		case <-linger.C:
+			if !busy && moved == nil {
+				if err := w.rest(); err != nil {
+					return err
+				}
 			}
+			busy = false
+			linger.Reset(writerLinger)
 		case <-w.quit:
 			return nil
 		}
 	}
+}
+
+// waitingRound is a round of the goroutine, which may wait for its turn and for
+// the peer.
+func (w *writer) waitingRound() (moved <-chan struct{}, err error) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if w.beats.Swap(false) {
+		if err := w.ticked(); err != nil {
+			return nil, err
+		}
+		w.pulse.Reset(w.beat.tick())
+	}
+	return w.round()
 }
 
 // round writes everything that is there to be written. moved is to be waited
@@ -217,6 +259,10 @@ func (w *writer) pick(durable spool.LSN) (urgent []wire091.Method, left int, fin
 	if len(w.ready) == roundPromisesMax {
 		w.nudge() // there may be more
 	}
+	if w.direct {
+		return urgent, left, nil
+	}
+	w.watches = left > 0
 	if w.final == nil {
 		return urgent, left, nil
 	}
@@ -228,23 +274,11 @@ func (w *writer) pick(durable spool.LSN) (urgent []wire091.Method, left int, fin
 	return urgent, left, nil
 }
 
-// ticked sends a heartbeat if one is due, looks whether the peer is alive, and
-// lets go of the memory of busier times.
+// ticked sends a heartbeat if one is due and looks whether the peer is alive.
 func (w *writer) ticked() error {
-	idle := !w.beat.wrote
 	send, err := w.beat.beat()
-	if err != nil {
+	if err != nil || !send {
 		return err
-	}
-	if idle && cap(w.taken) > takenKept {
-		w.taken = nil
-		w.outbox.Store(true) // Take gives the other half back
-	}
-	if idle {
-		w.ready, w.starts, w.pack.cuts, w.pack.pieces = nil, nil, nil, nil
-	}
-	if !send {
-		return nil
 	}
 	w.borrow()
 	defer w.giveBack()
@@ -279,7 +313,7 @@ func (w *writer) flush() error {
 		return nil
 	}
 	w.beat.wrote = true
-	n, err := w.pack.write(w.writePatience)
+	n, err := w.pack.write(w.writePatience, !w.direct)
 	w.counts.bytesOut.Add(uint64(n))
 	if err != nil {
 		return fmt.Errorf("write: %w", err)

@@ -49,6 +49,14 @@ type Frame struct {
 	Payload []byte
 }
 
+// Lender is a stream that waits for bytes before it takes memory for them: an
+// idle FrameReader then holds no buffer. ReadLent gives n octets in a buffer of
+// size or more, or an error and no buffer; GiveBack takes any buffer back.
+type Lender interface {
+	ReadLent(size int) (buf []byte, n int, err error)
+	GiveBack(buf []byte)
+}
+
 // FrameReader cuts a stream into frames. It is used by one goroutine.
 //
 // Frames stay valid until Next has to read from the stream, and while
@@ -56,8 +64,10 @@ type Frame struct {
 // handled as one batch.
 type FrameReader struct {
 	src        io.Reader
+	lender     Lender // src, if it is one
 	max        int    // frame-max
-	buf        []byte // start:end is read and not yet given out
+	buf        []byte // start:end is read and not yet given out; nil while a lender waits
+	size       int    // of buf, also while there is none
 	start, end int
 	filled     bool // the last read left no room in buf
 	lean       int  // reads in a row that bufferMin would have been enough for
@@ -66,7 +76,10 @@ type FrameReader struct {
 // NewFrameReader reads frames of up to frameMax octets in all; a smaller value
 // than FrameSizeMin, which no peer may negotiate, stands for FrameSizeMin.
 func NewFrameReader(r io.Reader, frameMax int) *FrameReader {
-	f := &FrameReader{src: r, buf: make([]byte, bufferMin)}
+	f := &FrameReader{src: r, size: bufferMin}
+	if f.lender, _ = r.(Lender); f.lender == nil {
+		f.buf = make([]byte, bufferMin)
+	}
 	f.SetMax(frameMax)
 	return f
 }
@@ -158,7 +171,13 @@ func (f *FrameReader) need(n int) error {
 	if f.end-f.start >= n {
 		return nil
 	}
-	f.settle()
+	if f.lender != nil && f.start == f.end {
+		if err := f.borrow(n); err != nil {
+			return err
+		}
+	} else {
+		f.settle()
+	}
 	for stalled := 0; f.end < n; {
 		if f.end == len(f.buf) {
 			// Growing only as the octets come in, a peer cannot make us
@@ -203,25 +222,53 @@ func (f *FrameReader) note(n, got int) {
 	}
 }
 
+// borrow makes the first of the reads that bring n octets when nothing is left,
+// into a buffer of the lender's.
+func (f *FrameReader) borrow(n int) error {
+	size := f.fit(0)
+	if f.buf != nil {
+		f.lender.GiveBack(f.buf)
+	}
+	f.buf, f.start, f.end = nil, 0, 0
+	buf, got, err := f.lender.ReadLent(size)
+	if err != nil {
+		return err
+	}
+	if size != f.size {
+		f.filled, f.lean = false, 0
+	}
+	f.buf, f.size, f.end = buf, len(buf), got
+	f.note(n, got)
+	return nil
+}
+
 // settle makes ready for a read: what is left moves to the front of a buffer
-// of the size that the last reads suggest. It does not outgrow frame-max, which
-// is small as long as the peer is a stranger.
+// that fits.
 func (f *FrameReader) settle() {
 	left := f.end - f.start
-	switch {
-	case f.filled && len(f.buf) < min(bufferMax, f.max):
-		f.resize(2 * len(f.buf))
-	case f.lean >= leanReadsMax && left < bufferMin:
-		f.resize(bufferMin)
-	case f.start > 0:
+	if size := f.fit(left); size != len(f.buf) {
+		f.resize(size)
+	} else if f.start > 0 {
 		copy(f.buf, f.buf[f.start:f.end])
 		f.start, f.end = 0, left
 	}
 }
 
+// fit is the size of buffer that the last reads suggest. It does not outgrow
+// frame-max, which is small as long as the peer is a stranger.
+func (f *FrameReader) fit(left int) int {
+	switch {
+	case f.filled && f.size < min(bufferMax, f.max):
+		return 2 * f.size
+	case f.lean >= leanReadsMax && left < bufferMin:
+		return bufferMin
+	}
+	return f.size
+}
+
 func (f *FrameReader) resize(size int) {
 	buf := make([]byte, size)
 	f.end = copy(buf, f.buf[f.start:f.end])
-	f.start, f.buf = 0, buf
+	f.start, f.buf, f.size = 0, buf, size
 	f.filled, f.lean = false, 0
 }

@@ -70,21 +70,21 @@ type conn struct {
 	ending *ending
 }
 
-func newConn(d *Door, socket net.Conn) *conn {
+func newConn(d *Door, nc net.Conn) *conn {
 	c := &conn{
-		door: d, socket: socket, accepted: time.Now(), stranger: true,
+		door: d, socket: nc, accepted: time.Now(), stranger: true,
 		log:   d.Log,
 		wake:  make(chan struct{}, 1),
 		eased: make(chan struct{}, 1),
 		ended: make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
-	c.source.Socket, c.source.conn = socketOf(socket), c
+	c.source.Socket, c.source.conn = socket.Of(nc), c
 	c.out.conn = c
 	c.in = mqttwire.NewReader(&c.source, mqttwire.ConnectSizeMax)
 	c.subs.Store(new(subscriptions))
 	// Here and not in serve: end may come first, and its deadline must win.
-	_ = socket.SetDeadline(c.accepted.Add(d.ConnectTimeout))
+	_ = nc.SetDeadline(c.accepted.Add(d.ConnectTimeout))
 	return c
 }
 
@@ -137,7 +137,7 @@ func (c *conn) serve() {
 	defer c.socket.Close()
 	defer c.over.Wait()
 	defer c.contain()
-	if err := apart(c.connect); err != nil {
+	if err := socket.Apart(c.connect); err != nil {
 		c.refuse(err)
 		return
 	}
@@ -242,9 +242,9 @@ func (c *conn) handle(p mqttwire.Packet) error {
 	}
 	switch p.Type {
 	case mqttwire.TypeSubscribe:
-		return apart(func() error { return c.subscribe(p.Body) })
+		return socket.Apart(func() error { return c.subscribe(p.Body) })
 	case mqttwire.TypeUnsubscribe:
-		return apart(func() error { return c.unsubscribe(p.Body) })
+		return socket.Apart(func() error { return c.unsubscribe(p.Body) })
 	case mqttwire.TypePingreq:
 		return c.ping(p.Body)
 	case mqttwire.TypeDisconnect:

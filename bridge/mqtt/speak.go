@@ -1,12 +1,7 @@
 package mqtt
 
 import (
-	"fmt"
-	"net"
-	"runtime/debug"
 	"time"
-
-	"leveret/amqp/socket"
 )
 
 // Who writes. A round of writing is made by whoever has the turn: mostly the
@@ -26,8 +21,6 @@ const (
 
 // writerLinger is how long the goroutine waits for more to do.
 const writerLinger = time.Second
-
-func socketOf(nc net.Conn) *socket.Socket { return socket.Of(nc) }
 
 // listen opens the writer's side: the client is let in.
 func (c *conn) listen() {
@@ -83,24 +76,4 @@ func (c *conn) speak() {
 func (w *writer) behind() bool {
 	r := &w.retained
 	return len(w.buf)+len(w.held)+len(w.deliveries)+len(r.found)+len(r.filters) > 0 || w.sysDue.Load()
-}
-
-// apart runs f on a stack of its own, which is given back when f returns: what
-// needs a large one and is rare must not make the reader's grow.
-func apart(f func() error) (err error) {
-	done := make(chan any, 1)
-	go func() {
-		defer func() {
-			p := recover()
-			if p != nil {
-				p = fmt.Sprintf("%v\n%s", p, debug.Stack())
-			}
-			done <- p
-		}()
-		err = f()
-	}()
-	if p := <-done; p != nil {
-		panic(p)
-	}
-	return err
 }
