@@ -109,8 +109,6 @@ func (m *meter) count(n int) {
 
 // serve runs a connection after its handshake, to its end.
 func (c *conn) serve(ctx context.Context) {
-	c.log = c.log.With("user", c.who.User)
-	c.log.Info("connection opened", "vhost", c.core.VHost(), "client", c.client.product, "heartbeat", c.heartbeat)
 	c.out.listen()
 	reason := errMistake // unless the reader returns
 	defer func() { c.end(reason) }()
@@ -232,7 +230,7 @@ func (c *conn) method(f wire091.Frame) error {
 	case f.Channel == 0:
 		return c.connectionMethod(id, f.Payload)
 	case ch == nil:
-		return c.unopened(f.Channel, id)
+		return socket.Apart(func() error { return c.unopened(f.Channel, id) })
 	case ch.content.stage != contentNone:
 		return c.refuse(ch.id, wire091.MethodBasicPublish, ch.content.unexpected())
 	}

@@ -196,7 +196,10 @@ func (c *conn) enter(vhost string) error {
 
 // send writes one method before there is a writer.
 func (c *conn) send(m wire091.Method) error {
-	b := wire091.AppendMethod(make([]byte, 0, 512), 0, m)
+	lent := c.s.buffers.Get().(*[]byte)
+	defer c.s.buffers.Put(lent)
+	b := wire091.AppendMethod((*lent)[:0], 0, m)
+	*lent = b[:0]
 	c.s.counts.bytesOut.Add(uint64(len(b)))
 	if _, err := c.nc.Write(b); err != nil {
 		return fmt.Errorf("send %s: %w", m.Name(), err)

@@ -205,6 +205,8 @@ func (s *Server) shakeHands(ctx context.Context, nc net.Conn, log *slog.Logger) 
 	err := c.handshake(ctx)
 	switch {
 	case err == nil:
+		c.log = log.With("user", c.who.User)
+		c.log.Info("connection opened", "vhost", c.core.VHost(), "client", c.client.product, "heartbeat", c.heartbeat)
 		return c
 	case !errors.Is(err, errLogin):
 		log.Info("connection refused", "reason", err)
