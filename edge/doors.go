@@ -51,7 +51,7 @@ func (a *App) openDoors(size sizes) (err error) {
 		ChannelMax: cfg.AMQP.ChannelsMax,
 	})
 	d.front = front.New(front.Options{
-		Listeners: d.amqpListeners, Serve091: a.guests.serving(d.amqp.Serve), ConnectionsMax: size.connections,
+		Listeners: d.amqpListeners, Serve091: a.guests.serving(d.amqp.Serve), Evict: d.amqp.Evict, ConnectionsMax: size.connections,
 		Log: a.log.With("door", "amqp"),
 	})
 	d.mqtt = mqtt.New(a.mqttOptions(cfg.MQTT))

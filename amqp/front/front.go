@@ -6,8 +6,9 @@
 // Each listener has a goroutine, and so has each connection, from its accept to
 // its end; Run starts them and waits for them all. How many there may be is
 // bounded twice: in all, and of those that have not sent their header yet. Where
-// there is no place left the oldest of these goes, so that silent strangers
-// cannot take the places of working peers.
+// there is no place left the oldest of these goes, and where there is none of
+// these the oldest that has not logged in: so silent strangers cannot take the
+// places of working peers.
 package front
 
 import (
@@ -33,8 +34,12 @@ type Options struct {
 	Listeners []net.Listener
 	// Serve091 runs a connection whose header asks for AMQP 0-9-1 or 0-9, to
 	// its end. It must return soon after ctx has ended.
+	// The context knows since when it is here (see strangers.Since).
 	Serve091 func(ctx context.Context, nc net.Conn, header [8]byte)
-	Log      *slog.Logger
+	// Evict ends, of those that are being served, the one that has been in its
+	// handshake for longest, and says whether there was one; nil is never.
+	Evict func() bool
+	Log   *slog.Logger
 
 	ConnectionsMax   int           // at a time; 1024
 	HandshakesMax    int           // of them, without a header yet; 512; one more sends away the longest silent
@@ -138,12 +143,12 @@ func (f *Front) drain() {
 }
 
 // admit counts a connection in, or refuses it when all places are taken by
-// peers that have sent their header.
+// peers that have logged in.
 func (f *Front) admit(nc net.Conn) bool {
 	f.accepted.Add(1)
 	f.mu.Lock()
 	full := len(f.open) >= f.o.ConnectionsMax
-	evicted := full && f.waiting.Evict()
+	evicted := full && (f.waiting.Evict() || f.o.Evict != nil && f.o.Evict())
 	if evicted || !full {
 		f.open[nc] = struct{}{}
 	}
@@ -174,13 +179,14 @@ func (f *Front) leave(nc net.Conn) {
 // serve runs one connection.
 func (f *Front) serve(ctx context.Context, nc net.Conn) {
 	defer f.leave(nc)
+	since := time.Now()
 	header, err := f.header(ctx, nc)
 	switch {
 	case err != nil:
 		f.strangers.Add(1)
 		f.o.Log.Debug("connection without a protocol header", "peer", nc.RemoteAddr().String(), "err", err)
 	case wire091.ParseProtocolHeader(header) >= wire091.Protocol09:
-		f.o.Serve091(ctx, nc, header)
+		f.o.Serve091(strangers.WithSince(ctx, since), nc, header)
 	default:
 		f.strangers.Add(1)
 		f.o.Log.Info("connection refused", "peer", nc.RemoteAddr().String(), "reason", fmt.Sprintf("protocol header % x is not served", header))

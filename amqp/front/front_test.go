@@ -136,6 +136,35 @@ func TestTheLongestSilentMakesRoom(t *testing.T) {
 	}
 }
 
+// TestHandshakesMakeRoom: who sent a header and nothing else holds no place
+// that a newcomer needs.
+func TestHandshakesMakeRoom(t *testing.T) {
+	const header = "AMQP\x00\x00\x09\x01"
+	var served sync.Map
+	serve := func(ctx context.Context, nc net.Conn, h [8]byte) {
+		served.Store(nc, true)
+		echo(ctx, nc, h)
+	}
+	evict := func() (ended bool) {
+		served.Range(func(nc, _ any) bool {
+			served.Delete(nc)
+			_ = nc.(net.Conn).Close()
+			ended = true
+			return false
+		})
+		return ended
+	}
+	f, addr, _ := run(t, Options{Serve091: serve, Evict: evict, ConnectionsMax: 1})
+	silent := dial(t, addr)
+	answer(t, silent, header, 8)
+	if got := answer(t, dial(t, addr), header, 8); got != header {
+		t.Errorf("a client behind an unfinished handshake was served as %q", got)
+	}
+	if b, err := io.ReadAll(silent); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) || f.Counts().Refused != 1 {
+		t.Errorf("the unfinished one got %q, %v; counts %+v", b, err, f.Counts())
+	}
+}
+
 func TestRunWaitsForItsConnections(t *testing.T) {
 	var ended atomic.Bool
 	entered := make(chan struct{})

@@ -9,6 +9,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/amqp/strangers"
 	"leveret/amqp/wire091"
 )
 
@@ -30,7 +31,7 @@ const strangerFrameMax = 16 << 10
 // does the writing here: nothing else is under way. The error says why there
 // is no connection; the peer has been told.
 func (c *conn) handshake(ctx context.Context) error {
-	_ = c.nc.SetDeadline(time.Now().Add(c.s.o.HandshakeTimeout))
+	_ = c.nc.SetDeadline(strangers.Since(ctx).Add(c.s.o.HandshakeTimeout))
 	at, err := c.negotiate(ctx)
 	if err == nil {
 		return c.nc.SetDeadline(time.Time{})

@@ -7,6 +7,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/amqp/strangers"
 	"leveret/amqp/wire091"
 	"leveret/spool/mem"
 )
@@ -116,5 +117,23 @@ func TestHandshakesAreBounded(t *testing.T) {
 		}
 		r.open(1)
 		working.says("1 basic.qos-ok", &wire091.BasicQos{})
+	})
+}
+
+// TestHandshakeTimeCountsFromTheAccept: what TLS and the header took is not
+// given again.
+func TestHandshakeTimeCountsFromTheAccept(t *testing.T) {
+	inBubble(t, mem.New().Auto(), broker.Limits{}, nil, func(t *testing.T, r *rig) {
+		accepted := time.Now()
+		r.ctx = strangers.WithSince(r.ctx, accepted)
+		time.Sleep(9 * time.Second)
+		p := r.connect()
+		p.do(header091)
+		for !p.gone() && time.Since(accepted) < time.Minute {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(accepted); took < handshakeTimeout || took > handshakeTimeout+handshakeCloseTimeout {
+			t.Errorf("a silent peer was ended %v after its accept, want %v", took, handshakeTimeout)
+		}
 	})
 }

@@ -63,8 +63,8 @@ type Options struct {
 	// Now is the time of the running boot, for the stamps of messages.
 	Now func() amqp.Instant
 
-	HandshakeTimeout time.Duration // from the header to connection.open; 10 s
-	HandshakesMax    int           // connections that have not finished it; 512
+	HandshakeTimeout time.Duration // from the accept to connection.open; 10 s
+	HandshakesMax    int           // connections that have not finished it; 256
 	ChannelMax       int           // channels of a connection; 2047
 	FrameMax         int           // octets of a frame; 131072
 	Heartbeat        time.Duration // what is proposed; 60 s
@@ -110,7 +110,7 @@ type Counts struct {
 // Bounds and defaults; see Options.
 const (
 	handshakeTimeout = 10 * time.Second
-	handshakesMax    = 512
+	handshakesMax    = 256
 	channelMax       = 2047
 	frameMax         = 128 << 10
 	frameMaxMin      = 4096 // old clients ask for it
@@ -193,6 +193,10 @@ func (s *Server) Serve(ctx context.Context, nc net.Conn, header [wire091.Protoco
 	defer s.counts.connectionsNow.Add(-1)
 	c.serve(ctx)
 }
+
+// Evict ends the connection that has been in its handshake for longest, and says
+// whether there was one.
+func (s *Server) Evict() bool { return s.handshakes.Evict() }
 
 // shakeHands answers a connection that may begin, or nil.
 func (s *Server) shakeHands(ctx context.Context, nc net.Conn, log *slog.Logger) *conn {

@@ -79,6 +79,9 @@ func newConn(d *Door, nc net.Conn) *conn {
 		ended: make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
+	if early, ok := nc.(interface{ Since() time.Time }); ok {
+		c.accepted = early.Since()
+	}
 	c.source.Socket, c.source.conn = socket.Of(nc), c
 	c.out.conn = c
 	c.in = mqttwire.NewReader(&c.source, mqttwire.ConnectSizeMax)

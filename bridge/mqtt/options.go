@@ -60,7 +60,7 @@ type Options struct {
 	KeepQoS0       bool
 	ConnectionsMax int // 10,000
 	// ConnectingMax bounds the connections that have not sent their CONNECT
-	// yet, 1,024; beyond it the oldest of them is closed, so that idle
+	// yet, 512; beyond it the oldest of them is closed, so that idle
 	// strangers do not keep others out.
 	ConnectingMax int
 }
@@ -77,7 +77,7 @@ func (o Options) orDefaults() Options {
 	}
 	o.KeepAliveMax = min(o.KeepAliveMax, (1<<16-1)*time.Second)
 	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 10_000)
-	o.ConnectingMax = cmp.Or(o.ConnectingMax, 1024)
+	o.ConnectingMax = cmp.Or(o.ConnectingMax, 512)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

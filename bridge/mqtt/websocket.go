@@ -9,16 +9,17 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"leveret/amqp/strangers"
 )
 
 // Bounds of what is no MQTT connection yet. MQTT's own begin after the upgrade.
 const (
 	upgradeTimeout  = 10 * time.Second
-	upgradingMax    = 256     // connections at once
+	upgradingMax    = 256     // connections at once; one more ends the oldest
 	upgradeBytesMax = 8 << 10 // of the request's header
 )
 
@@ -28,7 +29,7 @@ const (
 // is all of them: a browser on this machine would else let any page in as a
 // client from loopback. It serves until it is closed, which closes l.
 func WebSocketListener(l net.Listener, origins []string, log *slog.Logger) net.Listener {
-	w := &webSockets{Listener: l, upgraded: make(chan net.Conn), closed: make(chan struct{})}
+	w := &webSockets{Listener: l, upgrading: strangers.NewRoom(upgradingMax), upgraded: make(chan net.Conn), closed: make(chan struct{})}
 	accept := &websocket.AcceptOptions{
 		Subprotocols:   []string{"mqtt", "mqttv3.1"},
 		OriginPatterns: origins,
@@ -39,6 +40,7 @@ func WebSocketListener(l net.Listener, origins []string, log *slog.Logger) net.L
 		IdleTimeout:       upgradeTimeout,
 		MaxHeaderBytes:    upgradeBytesMax,
 		ConnState:         w.count,
+		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return strangers.WithSince(ctx, time.Now()) },
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' noise
 	}
 	w.server = server
@@ -51,7 +53,7 @@ type webSockets struct {
 	net.Listener
 	server    *http.Server
 	upgraded  chan net.Conn
-	upgrading atomic.Int32
+	upgrading *strangers.Room
 
 	serving sync.WaitGroup
 	once    sync.Once
@@ -81,15 +83,14 @@ func (w *webSockets) Close() error {
 	return errors.Join(w.failed, err)
 }
 
-// count keeps strangers who never ask for an upgrade to a bound.
+// count keeps strangers who never ask for an upgrade to a bound: the one who came
+// first makes room.
 func (w *webSockets) count(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if w.upgrading.Add(1) > upgradingMax {
-			_ = c.Close()
-		}
+		w.upgrading.Enter(c)
 	case http.StateHijacked, http.StateClosed:
-		w.upgrading.Add(-1)
+		w.upgrading.Leave(c)
 	}
 }
 
@@ -104,7 +105,7 @@ func (w *webSockets) upgrade(rw http.ResponseWriter, r *http.Request, o *websock
 	}
 	// The connection outlives the request. Only binary frames are taken
 	// [MQTT-6.0.0-1]; a packet may be split over several, or share one.
-	c := &webSocket{Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws, tls: r.TLS}
+	c := &webSocket{Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws, tls: r.TLS, since: strangers.Since(r.Context())}
 	select {
 	case w.upgraded <- c:
 	case <-w.closed:
@@ -115,8 +116,9 @@ func (w *webSockets) upgrade(rw http.ResponseWriter, r *http.Request, o *websock
 // webSocket is a net.Conn over WebSocket, with the manners of a socket.
 type webSocket struct {
 	net.Conn
-	ws  *websocket.Conn
-	tls *tls.ConnectionState // nil if it is not over TLS
+	ws    *websocket.Conn
+	tls   *tls.ConnectionState // nil if it is not over TLS
+	since time.Time            // it was accepted, before the upgrade
 }
 
 // ConnectionState is that of the TLS below.
@@ -126,6 +128,9 @@ func (c *webSocket) ConnectionState() (s tls.ConnectionState) {
 	}
 	return s
 }
+
+// Since counts in the time that the upgrade took.
+func (c *webSocket) Since() time.Time { return c.since }
 
 // Read says of a deadline what sockets say of it.
 func (c *webSocket) Read(b []byte) (int, error) {
