@@ -23,18 +23,32 @@ func listen(t testing.TB) (*Door, string) {
 	return serveOn(t, l), l.Addr().String()
 }
 
+// listenWith is listen with other options.
+func listenWith(t testing.TB, edit func(*Options)) (*Door, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveWith(t, l, edit), l.Addr().String()
+}
+
 // serveOn runs a door on a listener.
-func serveOn(t testing.TB, l net.Listener) *Door {
+func serveOn(t testing.TB, l net.Listener) *Door { return serveWith(t, l, func(*Options) {}) }
+
+func serveWith(t testing.TB, l net.Listener, edit func(*Options)) *Door {
 	t.Helper()
 	b, err := broker.Open(broker.Options{Log: newAutoLog()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	d := New(Options{
+	o := Options{
 		Broker: b, Listeners: []net.Listener{l}, Authenticate: authenticate,
 		Now: func() amqp.Instant { return amqp.Instant(time.Since(start)) },
-	})
+	}
+	edit(&o)
+	d := New(o)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
