@@ -83,7 +83,7 @@ func TestHostileClients(t *testing.T) {
 		{v5, "SUBSCRIBE without options", []byte("\x82\x06\x00\x01\x00\x00\x01a"), "malformed packet"},
 		{v5, "SUBSCRIBE with reserved options", []byte("\x82\x07\x00\x01\x00\x00\x01a\xc0"), "malformed packet"},
 		{v5, "SUBSCRIBE with retain handling 3", []byte("\x82\x07\x00\x01\x00\x00\x01a\x30"), "protocol error"},
-		{v5, "SUBSCRIBE with QoS 3", []byte("\x82\x07\x00\x01\x00\x00\x01a\x03"), "malformed packet"},
+		{v5, "SUBSCRIBE with QoS 3", []byte("\x82\x07\x00\x01\x00\x00\x01a\x03"), "protocol error"},
 		{v311, "SUBSCRIBE with options of MQTT 5", []byte("\x82\x06\x00\x01\x00\x01a\x04"), ""},
 		{v5, "SUBSCRIBE to nothing", []byte("\x82\x06\x00\x01\x00\x00\x00\x00"), "topic filter invalid"},
 		{v5, "SUBSCRIBE to a/#/b", []byte("\x82\x0b\x00\x01\x00\x00\x05a/#/b\x00"), "topic filter invalid"},

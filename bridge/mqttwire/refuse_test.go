@@ -193,7 +193,7 @@ func TestSubscribeIsRefused(t *testing.T) {
 		{"filter cut short", V5, `82 ( 0001 00 0005 'a' )`, MalformedPacket},
 		{"QoS 3", V311, `82 ( 0001 "t" 03 )`, MalformedPacket},
 		{"QoS 3", V31, `82 ( 0001 "t" 03 )`, MalformedPacket},
-		{"QoS 3", V5, `82 ( 0001 00 "t" 03 )`, MalformedPacket},
+		{"QoS 3", V5, `82 ( 0001 00 "t" 03 )`, ProtocolError},
 		{"reserved bits", V311, `82 ( 0001 "t" 04 )`, MalformedPacket},
 		{"reserved bits", V5, `82 ( 0001 00 "t" 40 )`, MalformedPacket},
 		{"reserved bits", V5, `82 ( 0001 00 "t" 81 )`, MalformedPacket},

@@ -52,7 +52,11 @@ func (p *Subscribe) Decode(body []byte, version Version) error {
 func (s *Subscription) decodeOptions(c *cursor, version Version) {
 	options := c.u8("subscription options")
 	s.QoS = options & subscribeQoS
-	if s.QoS == 3 { // [MQTT-3.8.3-5]
+	switch {
+	case s.QoS < 3:
+	case version == V5: // section 3.8.3.1
+		c.refuse(ProtocolError, "QoS 3")
+	default: // 3.1.1 [MQTT-3-8.3-4]
 		c.refuse(MalformedPacket, "QoS 3")
 	}
 	switch version {
