@@ -17,9 +17,9 @@ import (
 const (
 	fleetSensors = 2_000
 	fleetRogues  = fleetSensors / 100
-	fleetTime    = 30 * time.Second // FLEET in the environment is another time
-	fleetPause   = 2 * time.Second  // between two readings of a sensor, at most
-	fleetConnect = 5 * time.Second  // over which the sensors connect
+	fleetTime    = 2 * time.Minute // FLEET in the environment is another time
+	fleetPause   = 2 * time.Second // between two readings of a sensor, at most
+	fleetConnect = 5 * time.Second // over which the sensors connect
 
 	// What may be left when the fleet is gone: goroutines of connections that
 	// just ended, and memory the runtime has not returned.

@@ -58,6 +58,7 @@ type conn struct {
 	stage  atomic.Int32   // of the writer's goroutine, see stageClosed
 	over   sync.WaitGroup // that goroutine, from the client's welcome to its end
 
+	aliases  outAliases // towards the client
 	acks     acks
 	inflight inflight
 

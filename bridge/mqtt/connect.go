@@ -108,6 +108,9 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 		c.window = min(c.window, int(n))
 	}
 	c.inflight.max = c.window
+	if n, ok := m.Props.Uint32(mqttwire.TopicAliasMaximum); ok {
+		c.aliases.max = min(int(n), outAliasesMax)
+	}
 	if n, ok := m.Props.Uint32(mqttwire.MaximumPacketSize); ok {
 		c.sizeMax = int(min(n, 1<<30))
 	}

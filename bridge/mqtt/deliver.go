@@ -195,8 +195,15 @@ func (w *writer) append(o *outgoing) (sent bool, err error) {
 		Dup: o.dup, QoS: o.qos, Retain: o.retain, PacketID: o.id,
 		Topic: o.topic, Payload: o.msg.Body, SizeMax: w.sizeMax,
 	}
+	alias, told := w.aliases.find(o.topic)
+	if told {
+		p.Topic = ""
+	}
 	if w.version == mqttwire.V5 {
 		w.props.Reset()
+		if alias != 0 {
+			w.props.Number(mqttwire.TopicAlias, uint32(alias))
+		}
 		if !forever {
 			w.props.Number(mqttwire.MessageExpiry, seconds)
 		}
@@ -215,6 +222,9 @@ func (w *writer) append(o *outgoing) (sent bool, err error) {
 	w.open()
 	if w.buf, err = mqttwire.AppendPublish(w.buf, w.version, &p); err != nil {
 		return false, err
+	}
+	if alias != 0 && !told {
+		w.aliases.tell(o.topic, alias)
 	}
 	w.sent[o.qos]++
 	return true, w.spill()

@@ -36,6 +36,5 @@
 // after that MQTT 5 publishers get Quota Exceeded, and the others wait. The
 // keep alive is watched only while we read.
 //
-// What it does not do: enhanced authentication,
-// outgoing topic aliases.
+// What it does not do: enhanced authentication, which is refused.
 package mqtt

@@ -1,0 +1,62 @@
+package mqtt
+
+import (
+	"fmt"
+	"testing"
+
+	"leveret/bridge/mqttwire"
+)
+
+// Topics are said once to a client that takes aliases, and then called by them:
+// for deliveries, retained messages, and repeats on the connection after.
+func TestOutgoingTopicAliases(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V311, "p")
+		c := s.joined(mqttwire.V5, "c", with(mqttwire.TopicAliasMaximum, 2), with(mqttwire.SessionExpiry, 60))
+		c.listens("#", 1)
+		for i, topic := range []string{"plant/1/temp", "plant/1/temp", "plant/2/temp", "plant/3/temp", "plant/2/temp", "abc", "abc"} {
+			p.publish(topic, fmt.Sprint(i), 0, 0)
+		}
+		c.expect(
+			"PUBLISH plant/1/temp=0 q0 [topic alias 1]", "PUBLISH =1 q0 [topic alias 1]",
+			"PUBLISH plant/2/temp=2 q0 [topic alias 2]", "PUBLISH plant/3/temp=3 q0", "PUBLISH =4 q0 [topic alias 2]",
+			"PUBLISH abc=5 q0", "PUBLISH abc=6 q0", // too short to gain anything
+		)
+		p.publish("plant/2/temp", "x", 1, 1)
+		c.expect("PUBLISH =x q1 #1 [topic alias 2]")
+		c.drop()
+		// Aliases end with their connection.
+		c = s.joined5(t, "c", with(mqttwire.TopicAliasMaximum, 65_535))
+		c.expect("PUBLISH plant/2/temp=x q1 #1 dup [topic alias 1]")
+		p.publish("plant/2/temp", "kept", 0, 0, retain)
+		c.expect("PUBLISH =kept q0 [topic alias 1]")
+		c.subscribe(0, mqttwire.Subscription{Filter: "plant/2/temp"})
+		c.expect("SUBACK 1 0", "PUBLISH =kept q0 retain [topic alias 1]")
+	})
+}
+
+// Never more than either side allows, and none to a client that asked for none.
+func TestOutgoingTopicAliasesAreBounded(t *testing.T) {
+	for most, want := range map[uint32]int{0: 0, 10: 10, 65_535: outAliasesMax} {
+		onStage(t, nil, func(s *stage) {
+			p := s.joined(mqttwire.V311, "p")
+			c := s.joined(mqttwire.V5, "c", with(mqttwire.TopicAliasMaximum, most))
+			c.listens("#", 0)
+			for range 2 {
+				for i := range 100 {
+					p.publish(fmt.Sprintf("plant/%d", i), "", 0, 0)
+				}
+			}
+			short := 0
+			for _, got := range c.got() {
+				var alias int
+				if _, err := fmt.Sscanf(got, "PUBLISH = q0 [topic alias %d]", &alias); err == nil {
+					short++
+				}
+			}
+			if short != want {
+				t.Errorf("of at most %d aliases %d were used, want %d", most, short, want)
+			}
+		})
+	}
+}
