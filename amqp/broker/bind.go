@@ -20,6 +20,9 @@ func (c *Conn) BindQueue(queueName, exchangeName, key string, args amqp.Table) (
 	if err != nil {
 		return 0, err
 	}
+	if isTrue(args, ArgRetained) {
+		return v.bindRetainedLocked(b)
+	}
 	return v.bindLocked(b)
 }
 

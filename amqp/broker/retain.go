@@ -77,6 +77,10 @@ func (c *Conn) Retained(pattern string) []*amqp.Message { return c.v.retainedBy(
 func (v *VHost) retainedBy(pattern string) []*amqp.Message {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	return v.retainedLocked(pattern)
+}
+
+func (v *VHost) retainedLocked(pattern string) []*amqp.Message {
 	if len(v.retained.values) == 0 {
 		return nil // a trie for each subscriber would be half of what its SUBACK costs
 	}
