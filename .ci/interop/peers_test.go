@@ -106,11 +106,15 @@ func (r *rabbit) stop() {
 }
 
 // startMosquitto starts the reference MQTT broker and returns its address.
-func startMosquitto(t testing.TB) string {
+func startMosquitto(t testing.TB, more ...string) string {
 	t.Helper()
 	dir, addr := t.TempDir(), freeAddr()
 	conf := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n", port(addr))
+	text := fmt.Sprintf("listener %s 127.0.0.1\npersistence false\nuser root\n", port(addr))
+	if len(more) == 0 {
+		more = []string{"allow_anonymous true"}
+	}
+	text += strings.Join(more, "\n") + "\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
