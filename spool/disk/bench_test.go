@@ -39,6 +39,18 @@ func readings(n, size int) []spool.Record {
 	return list
 }
 
+// noise does not pack.
+func noise(n, size int) []spool.Record {
+	rng := rand.NewChaCha8([32]byte{7})
+	list := make([]spool.Record, n)
+	for i := range list {
+		b := make([]byte, size)
+		rng.Read(b)
+		list[i] = raw(b)
+	}
+	return list
+}
+
 // cost is the CPU time and the bytes written by this process.
 type cost struct {
 	cpu     time.Duration

@@ -443,3 +443,17 @@ func TestRunCommitsAtItsEnd(t *testing.T) {
 		t.Errorf("Read = %d, %v, want 5", n, err)
 	}
 }
+
+// TestBallastFollowsWhatItIsFor: it holds what opening may write, and no more
+// on a large volume.
+func TestBallastFollowsWhatItIsFor(t *testing.T) {
+	for name, o := range map[string]Options{"tiny": Tiny(), "small": Small(), "server": Server()} {
+		size := o.ballastSize(100 << 30)
+		if size < o.needToOpen() || size > 32<<20 {
+			t.Errorf("%s: ballast of %d MB, opening needs %d", name, size>>20, o.needToOpen()>>20)
+		}
+		if small := o.ballastSize(64 << 20); small > 8<<20 {
+			t.Errorf("%s: ballast of %d bytes on a volume of 64 MB", name, small)
+		}
+	}
+}

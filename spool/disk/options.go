@@ -98,22 +98,23 @@ func Small() Options {
 	o := Tiny()
 	o.MemTableSize, o.NumMemtables, o.NumL0Tables, o.NumL0Stall = 8<<20, 2, 3, 8
 	o.BaseTableSize, o.BaseLevelSize = 2<<20, 16<<20
-	o.ValueLogFileSize, o.IndexCacheSize = 32<<20, 4<<20
+	o.ValueLogFileSize, o.IndexCacheSize = 24<<20, 4<<20
 	o.CommitWindow, o.CommitsPerSecond = 50*time.Millisecond, 0
 	o.CommitBytesMax, o.StageBytesMax = 512<<10, 2<<20
 	o.ResidentMax, o.CacheBytes = 32<<20, 2<<20
 	return o
 }
 
-// Server suits machines where memory is no question.
+// Server suits machines where memory is no question. Its files are no larger
+// than Small's all the same: what is in the last value log stays on the disk
+// after everything was consumed, and the ballast has to hold the memtables.
 func Server() Options {
-	o := Tiny()
-	o.MemTableSize, o.NumMemtables, o.NumL0Tables, o.NumL0Stall = 64<<20, 3, 5, 15
-	o.BaseTableSize, o.BaseLevelSize = 2<<20, 10<<20
-	o.ValueLogFileSize, o.IndexCacheSize, o.NumCompactors = 256<<20, 64<<20, 4
-	o.CommitWindow, o.CommitsPerSecond = 5*time.Millisecond, 0
+	o := Small()
+	o.NumL0Tables, o.NumL0Stall = 5, 15
+	o.IndexCacheSize = 64 << 20
+	o.CommitWindow = 5 * time.Millisecond
 	o.CommitBytesMax, o.StageBytesMax = 4<<20, 16<<20
-	o.ReclaimBytes, o.ResidentMax, o.CacheBytes = 256<<20, 0, 16<<20
+	o.ReclaimBytes, o.ResidentMax, o.CacheBytes = 64<<20, 0, 16<<20
 	o.NoCompression = true // packing costs more CPU than everything else together
 	return o
 }

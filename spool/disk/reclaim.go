@@ -20,7 +20,7 @@ import (
 const (
 	reclaimSoon  = 1 << 20 // deleted bytes worth an early look
 	reclaimQuiet = 2 * time.Second
-	reclaimMin   = time.Minute
+	reclaimMin   = 20 * time.Second
 	reclaimLate  = 10 * time.Minute // for less than reclaimSoon
 	// reclaimPasses bounds the value log files rewritten in one go.
 	reclaimPasses = 256
