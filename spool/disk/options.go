@@ -85,11 +85,11 @@ type Options struct {
 // Tiny suits boards of 512 MB.
 func Tiny() Options {
 	return Options{
-		MemTableSize: 4 << 20, NumMemtables: 1, NumL0Tables: 2, NumL0Stall: 6,
+		MemTableSize: 2 << 20, NumMemtables: 1, NumL0Tables: 2, NumL0Stall: 6,
 		BaseTableSize: 1 << 20, BaseLevelSize: 8 << 20,
 		ValueLogFileSize: 16 << 20, ValueThreshold: 4 << 10, IndexCacheSize: 1 << 20, NumCompactors: 2,
 		CommitWindow: 100 * time.Millisecond, CommitsPerSecond: 10, CommitBytesMax: 256 << 10, StageBytesMax: 1 << 20,
-		ReclaimBytes: 32 << 20, ResidentMax: 16 << 20, CacheBytes: 1 << 20,
+		ReclaimBytes: 32 << 20, ResidentMax: 12 << 20, CacheBytes: 1 << 20,
 	}
 }
 
