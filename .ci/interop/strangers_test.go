@@ -23,12 +23,12 @@ func TestStrangersTakeNoPlaces(t *testing.T) {
 		name, addr string
 		begin      func(t *testing.T, conn net.Conn)
 	}{
-		{"AMQP, nothing", g.doors["amqp"], silent},
+		{"AMQP, nothing", g.doors["amqp"], nothing},
 		{"AMQP, header", g.doors["amqp"], saying("AMQP\x00\x00\x09\x01")},
 		{"AMQP, half a frame", g.doors["amqp"], saying("AMQP\x00\x00\x09\x01\x01\x00\x00\x00\x00\x10\x00\x00\x0a\x00\x0b")},
-		{"MQTT, nothing", g.doors["mqtt"], silent},
+		{"MQTT, nothing", g.doors["mqtt"], nothing},
 		{"MQTT, half a CONNECT", g.doors["mqtt"], saying("\x10\x20\x00\x04MQTT\x04")},
-		{"WebSocket, nothing", web, silent},
+		{"WebSocket, nothing", web, nothing},
 		{"WebSocket, half a request", web, saying("GET /mqtt HTTP/1.1\r\nHost: x\r\n")},
 		{"WebSocket, no CONNECT", web, upgrading},
 	} {
@@ -56,7 +56,7 @@ func TestStrangersTakeNoPlaces(t *testing.T) {
 	g.mustStop(t)
 }
 
-func silent(*testing.T, net.Conn) {}
+func nothing(*testing.T, net.Conn) {}
 
 func saying(words string) func(*testing.T, net.Conn) {
 	return func(t *testing.T, conn net.Conn) {

@@ -129,7 +129,7 @@ func TestHandshakeTimeCountsFromTheAccept(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		p := r.connect()
 		p.do(header091)
-		for !p.gone() && time.Since(accepted) < time.Minute {
+		for !p.Gone() && time.Since(accepted) < time.Minute {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if took := time.Since(accepted); took < handshakeTimeout || took > handshakeTimeout+handshakeCloseTimeout {
