@@ -32,7 +32,7 @@ var never = []struct {
 	{"./bridge/remote/mqtt", []string{"leveret/edge/...", "leveret/amqp/broker", "leveret/bridge/mqtt", "leveret/spool/...", "github.com/eclipse/paho.golang/autopaho/..."}, "a remote protocol knows only messages"},
 	{"./spool/disk", []string{"leveret/amqp/...", "leveret/bridge/...", "leveret/edge/..."}, "the log knows no messages"},
 	{"./edge/devices", []string{"leveret/edge/config", "leveret/edge/admin", "leveret/spool/disk", "leveret/bridge/...", "leveret/amqp/server091"}, "devices are known from the core alone"},
-	{"./edge/config", []string{"leveret/edge/admin", "leveret/spool/disk", "leveret/bridge", "leveret/bridge/mqtt", "leveret/bridge/shovel", "leveret/bridge/remote/..."}, "the configuration is read before anything is built"},
+	{"./edge/config", []string{"leveret/edge/admin", "leveret/spool/disk", "leveret/bridge/mqtt", "leveret/bridge/shovel", "leveret/bridge/remote/..."}, "the configuration is read before anything is built"},
 }
 
 // only says who alone may import a package directly.

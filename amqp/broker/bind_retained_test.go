@@ -134,7 +134,7 @@ func TestBindRetainedWithinBounds(t *testing.T) {
 	log.SetFull(false)
 	big := make([]Publish, 3)
 	for i := range big {
-		big[i] = Publish{Msg: &amqp.Message{Exchange: "amq.topic", Key: fmt.Sprint("big.", i), Body: make([]byte, bindRetainedBytesMax/2)}, Retain: true}
+		big[i] = Publish{Msg: &amqp.Message{Exchange: "amq.topic", Key: fmt.Sprint("big.", i), Body: make([]byte, bindRetainedBytesMax/3+1)}, Retain: true}
 	}
 	if _, err := c.Open().Publish(0, big); err != nil {
 		t.Fatal(err)

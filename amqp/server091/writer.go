@@ -15,12 +15,8 @@ import (
 	"leveret/spool"
 )
 
-// Bounds of a writer's round.
-const (
-	roundPromisesMax = 1024
-	// takenKept is how many deliveries an idle connection keeps room for.
-	takenKept = 32
-)
+// roundPromisesMax bounds a writer's round.
+const roundPromisesMax = 1024
 
 // writer owns a socket's outgoing direction. Fields belong to whoever has the
 // turn (see speak.go) but where it is said otherwise.
