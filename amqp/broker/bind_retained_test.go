@@ -132,9 +132,9 @@ func TestBindRetainedWithinBounds(t *testing.T) {
 		t.Error("values were taken into a full spool")
 	}
 	log.SetFull(false)
-	big := make([]Publish, 3)
+	big := make([]Publish, 5)
 	for i := range big {
-		big[i] = Publish{Msg: &amqp.Message{Exchange: "amq.topic", Key: fmt.Sprint("big.", i), Body: make([]byte, bindRetainedBytesMax/3+1)}, Retain: true}
+		big[i] = Publish{Msg: &amqp.Message{Exchange: "amq.topic", Key: fmt.Sprint("big.", i), Body: make([]byte, bindRetainedBytesMax/len(big)+1)}, Retain: true}
 	}
 	if _, err := c.Open().Publish(0, big); err != nil {
 		t.Fatal(err)
