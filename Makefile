@@ -67,8 +67,12 @@ cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign o
 interop: build $(NODE_PACKAGES) ## real clients, real peers, kills and power cuts against bin/leveret
 	$(TRIAL) $(GO) test -count=1 -v -timeout 25m $(INTEROP)
 
-soak: build $(NODE_PACKAGES) ## full volumes and what is written to them (as root), then the whole story again and again for SOAKTIME (1h)
+# The tests of faults, in the order of .ci/README.md; SOAK gives them their large numbers.
+FAULTS := ^(TestIOFaults|TestStalls|TestFullVolumes|TestDamagedFiles|TestPowerCuts|TestKills|TestSpool32)$$
+
+soak: build $(NODE_PACKAGES) ## what is written to the disk, its faults and power cuts in large numbers (as root), then the whole story again and again for SOAKTIME (1h)
 	$(GO) test -count=1 -tags soak -timeout 20m -run 'FullVolume|SpaceComesBack|WriteAmplification|ConsumedInTime|DrainCost' ./spool/disk
+	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '$(FAULTS)' $(INTEROP)
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
 
 clean: ## remove what make has built
