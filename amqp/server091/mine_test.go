@@ -69,7 +69,7 @@ func TestMistakesEndOneConnection(t *testing.T) {
 				if _, err := frames.Next(); err != nil {
 					t.Errorf("the other one: %v", err)
 				}
-				r.stop()
+				_ = good.Close()
 				r.served.Wait() // it is counted when all else is done
 				if r.server.Counts().Panics == 0 {
 					t.Error("no panic was counted")
