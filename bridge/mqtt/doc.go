@@ -24,11 +24,13 @@
 // topics are kept.
 //
 // Goroutines: one accepts on each listener, one ends sessions and sends wills
-// whose time has come, one tells of the $SYS tree, and each connection has two. Its reader owns what the protocol knows of
-// the client, turns everything that one read of the socket brought into one
-// Publish and one Settle, and ends the connection. Its writer owns the socket's
-// outgoing side, the deliveries and the retained messages, and writes once for
-// each round. [Door.Run] starts them and awaits them all.
+// whose time has come, one tells of the $SYS tree, and each connection has up to
+// two. Its reader owns what the protocol knows of the client, turns everything
+// that one read of the socket brought into one Publish and one Settle, and ends
+// the connection. Its writer has the deliveries and the retained messages, writes
+// once for each round, and is there only while there is something to do; answers
+// that may go out at once the reader writes itself (see speak.go). [Door.Run]
+// starts them and awaits them all.
 //
 // Backpressure. A publisher has at most ReceiveMax unanswered messages; MQTT 5
 // clients who send more are cut off, others are not read from until answers
