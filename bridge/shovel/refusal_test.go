@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +52,24 @@ func firsts(texts []string) (once []string) {
 		}
 	}
 	return once
+}
+
+// notebook keeps what was told.
+type notebook struct {
+	mu    sync.Mutex // protects texts
+	texts []string
+}
+
+func (n *notebook) add(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.texts = append(n.texts, text)
+}
+
+func (n *notebook) all() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.texts)
 }
 
 // graveyard gives the bench's queue a dead letter exchange with a queue.
@@ -102,32 +122,32 @@ func TestWhatIsNeverTakenIsDeadLettered(t *testing.T) {
 
 func TestWithoutAGraveItIsHeldAndTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var troubles []string
-		taken := false
+		var told notebook
+		var taken atomic.Bool
 		far := &farSide{}
 		far.serve = func(l *fakeLink) error {
-			if taken {
+			if taken.Load() {
 				return honest(l)
 			}
 			return picky(l)
 		}
-		k := newBench(t, far, func(o *Options) { o.Trouble = func(text string) { troubles = append(troubles, text) } })
+		k := newBench(t, far, func(o *Options) { o.Trouble = told.add })
 		k.publish(6)
 		stop := k.run()
 		time.Sleep(time.Hour)
 		if st := k.shovel.Status(); st.Buried+st.Dropped+st.Confirmed != 0 || st.Lag != 6 {
 			t.Errorf("while refused: %+v", st)
 		}
-		if len(troubles) == 0 || !strings.Contains(troubles[0], "not by threes") || !strings.Contains(troubles[0], "10 times") {
+		if troubles := told.all(); len(troubles) == 0 || !strings.Contains(troubles[0], "not by threes") || !strings.Contains(troubles[0], "10 times") {
 			t.Errorf("told %q", troubles)
 		}
-		taken = true
+		taken.Store(true)
 		time.Sleep(3 * time.Minute)
 		stop()
 		if st := k.shovel.Status(); st.Confirmed != 6 || st.Lag != 0 {
 			t.Errorf("when taken: %+v", st)
 		}
-		if troubles[len(troubles)-1] != "" {
+		if troubles := told.all(); troubles[len(troubles)-1] != "" {
 			t.Errorf("the trouble is not over: %q", troubles)
 		}
 	})
