@@ -21,7 +21,7 @@ import (
 // Peer is a client that does exactly what it is told and writes down every frame
 // that comes, as a line.
 type Peer struct {
-	NC       net.Conn
+	NC       net.Conn // what it writes to
 	FrameMax int
 	// Pace is a pause after each step, for brokers that do not take what comes
 	// on a channel in order: RabbitMQ answers some methods when others are done.
@@ -37,7 +37,7 @@ type Peer struct {
 // connection ends.
 func NewPeer(nc net.Conn) *Peer {
 	p := &Peer{NC: nc, FrameMax: 8192}
-	go p.read()
+	go p.read(nc)
 	return p
 }
 
@@ -168,8 +168,8 @@ func (p *Peer) add(line string) {
 }
 
 // read writes down every frame.
-func (p *Peer) read() {
-	frames := wire091.NewFrameReader(io.TeeReader(p.NC, (*rawBytes)(p)), 131072)
+func (p *Peer) read(nc net.Conn) {
+	frames := wire091.NewFrameReader(io.TeeReader(nc, (*rawBytes)(p)), 131072)
 	for {
 		f, err := frames.Next()
 		if err != nil {
