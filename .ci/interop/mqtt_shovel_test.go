@@ -350,3 +350,46 @@ func seenOnce(t *testing.T, sides ...mosquittoTools) {
 		}
 	}
 }
+
+// TestPoisonDoesNotStopAShovel: what Mosquitto does not take, here because it is
+// too large for it, is put into the dead letter queue with the reason, and what
+// is behind it arrives.
+func TestPoisonDoesNotStopAShovel(t *testing.T) {
+	cloud := startSite(t, "max_packet_size 2000")
+	reader := mosquittoTools{cloud, "mqttv5"}
+	reader.leaveBridge(t, "p/#")
+	g := openGateway(t, fmt.Sprintf(`
+[[queue]]
+name = "up"
+arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "dead" }
+[[queue]]
+name = "dead"
+[[binding]]
+source = "amq.topic"
+destination = "up"
+key = "p.#"
+[[shovel]]
+name = "up"
+refusal_tries = 2
+reconnect_min = "100ms"
+reconnect_max = "1s"
+source = { queue = "up" }
+target = { uri = "mqtt://%s" }
+`, cloud))
+	site := mosquittoTools{g.mqtt(), "mqttv5"}
+	site.pub(t, "p/a", "before", "-q", "1")
+	site.pub(t, "p/a", strings.Repeat("x", 5000), "-q", "1")
+	site.pub(t, "p/a", "after", "-q", "1")
+	reader.joinBridge(t, "p/#", "before", "after")
+	conn, err := amqp091.Dial(g.amqp())
+	must(t, err)
+	defer conn.Close()
+	ch, err := conn.Channel()
+	must(t, err)
+	d, ok, err := ch.Get("dead", true)
+	must(t, err)
+	why, _ := d.Headers["x-leveret-refused"].(string)
+	if !ok || len(d.Body) != 5000 || !strings.Contains(why, "the far side takes 2000") || d.Headers["x-first-death-reason"] != "rejected" {
+		t.Errorf("the dead letter queue has %d bytes (%v), because of %q, %v", len(d.Body), ok, why, d.Headers["x-first-death-reason"])
+	}
+}
