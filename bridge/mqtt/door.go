@@ -30,8 +30,9 @@ type Door struct {
 	clients    map[string]*conn
 	connecting int // conns that have not sent CONNECT yet
 
-	seated map[*Class]int // clients by class
-	others Class          // of those who are of none; never changed
+	clientsMost int            // the most that were connected at a time
+	seated      map[*Class]int // clients by class
+	others      Class          // of those who are of none; never changed
 
 	shares   map[string]int     // subscribed sessions by the queue of a shared subscription
 	watchers map[*conn]struct{} // of the $SYS tree
@@ -215,6 +216,7 @@ func (d *Door) enter(c *conn, deadline time.Time) error {
 			if err == nil {
 				d.clients[c.client] = c
 				d.away.cancel(c.client)
+				d.clientsMost = max(d.clientsMost, len(d.clients))
 			}
 			d.mu.Unlock()
 			return err

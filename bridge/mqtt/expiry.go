@@ -79,6 +79,7 @@ func (d *Door) endSessions(now time.Time) (next time.Time) {
 			d.Log.Error("mqtt session cannot be ended", "client", client, "err", err)
 			continue
 		}
+		d.counts.sessionsExpired.Add(1)
 		d.Log.Info("mqtt session expired", "client", client)
 	}
 	return next

@@ -90,7 +90,9 @@ func badBodies(v mqttwire.Version) (all []bad) {
 		all = append(all, bad{name, packet(first, body), reason})
 	}
 	none := noProps(v)
-	pub := func(first byte, topic, id, payload string) []byte { return packet(first, wireText(topic)+id+none+payload) }
+	pub := func(first byte, topic, id, payload string) []byte {
+		return packet(first, wireText(topic)+id+none+payload)
+	}
 	cut := func(name string, first byte, body string, from, to int, reason mqttwire.ReasonCode) {
 		for n := from; n < to; n++ {
 			add(reason, fmt.Sprintf("%s cut after %d bytes", name, n), first, body[:n])

@@ -13,13 +13,14 @@ type Stats struct {
 	Received [3]uint64 // messages from clients, by QoS
 	Sent     [3]uint64 // messages to clients, by QoS, repeats included
 
-	Rejected  uint64 // messages from clients that were refused
-	Expired   uint64 // messages whose time was over before a client took them
-	TooLarge  uint64 // messages larger than the client takes
-	Unmatched uint64 // messages in a session that none of its subscriptions matched
-	Foreign   uint64 // messages whose routing key is no MQTT topic
-	WillsLost uint64 // wills that could not be published
-	Throttled uint64 // pauses of clients that published more than they may
+	Rejected        uint64 // messages from clients that were refused
+	Expired         uint64 // messages whose time was over before a client took them
+	TooLarge        uint64 // messages larger than the client takes
+	Unmatched       uint64 // messages in a session that none of its subscriptions matched
+	Foreign         uint64 // messages whose routing key is no MQTT topic
+	WillsLost       uint64 // wills that could not be published
+	SessionsExpired uint64 // whose clients did not come back in time
+	Throttled       uint64 // pauses of clients that published more than they may
 }
 
 // counters are what Stats is made of.
@@ -27,7 +28,7 @@ type counters struct {
 	accepted, connected, refused, panics atomic.Uint64
 	received, sent                       [3]atomic.Uint64
 
-	rejected, expired, tooLarge, unmatched, foreign, willsLost, throttled atomic.Uint64
+	rejected, expired, tooLarge, unmatched, foreign, willsLost, throttled, sessionsExpired atomic.Uint64
 }
 
 // Stats gives the figures of this moment.
@@ -37,20 +38,21 @@ func (d *Door) Stats() Stats {
 	d.mu.Unlock()
 	c := &d.counts
 	return Stats{
-		Connections: now,
-		Accepted:    c.accepted.Load(),
-		Connected:   c.connected.Load(),
-		Refused:     c.refused.Load(),
-		Panics:      c.panics.Load(),
-		Received:    byQoS(&c.received),
-		Sent:        byQoS(&c.sent),
-		Rejected:    c.rejected.Load(),
-		Expired:     c.expired.Load(),
-		TooLarge:    c.tooLarge.Load(),
-		Unmatched:   c.unmatched.Load(),
-		Foreign:     c.foreign.Load(),
-		WillsLost:   c.willsLost.Load(),
-		Throttled:   c.throttled.Load(),
+		Connections:     now,
+		Accepted:        c.accepted.Load(),
+		Connected:       c.connected.Load(),
+		Refused:         c.refused.Load(),
+		Panics:          c.panics.Load(),
+		Received:        byQoS(&c.received),
+		Sent:            byQoS(&c.sent),
+		Rejected:        c.rejected.Load(),
+		Expired:         c.expired.Load(),
+		TooLarge:        c.tooLarge.Load(),
+		Unmatched:       c.unmatched.Load(),
+		Foreign:         c.foreign.Load(),
+		WillsLost:       c.willsLost.Load(),
+		Throttled:       c.throttled.Load(),
+		SessionsExpired: c.sessionsExpired.Load(),
 	}
 }
 

@@ -31,7 +31,7 @@ func aboutSys(filter string) bool { return strings.HasPrefix(filter, sysPrefix) 
 func (d *Door) sysTree() []sysValue {
 	core, own := d.Broker.Status(), d.Stats()
 	d.mu.Lock()
-	connected, shares := len(d.clients), len(d.shares)
+	connected, most, shares := len(d.clients), d.clientsMost, len(d.shares)
 	d.mu.Unlock()
 	sessions, waiting := 0, 0
 	for _, q := range core.Queues {
@@ -48,6 +48,8 @@ func (d *Door) sysTree() []sysValue {
 		{"clients/connected", number(connected)},
 		{"clients/disconnected", number(sessions)},
 		{"clients/total", number(connected + sessions)},
+		{"clients/maximum", number(most)},
+		{"clients/expired", count(own.SessionsExpired)},
 		{"publish/messages/received", count(sum(own.Received))},
 		{"publish/messages/sent", count(sum(own.Sent))},
 		{"publish/messages/dropped", count(own.Rejected + own.Expired + own.TooLarge)},
@@ -56,6 +58,9 @@ func (d *Door) sysTree() []sysValue {
 		{"shared_subscriptions/count", number(shares)},
 		{"store/messages/count", number(waiting)},
 		{"heap/current", count(heapBytes())},
+		{"leveret/publish/throttled", count(own.Throttled)},
+		{"leveret/wills/lost", count(own.WillsLost)},
+		{"leveret/connections/refused", count(own.Refused)},
 	}
 	for i := range values {
 		values[i].topic = sysPrefix + "broker/" + values[i].topic

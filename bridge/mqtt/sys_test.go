@@ -20,6 +20,8 @@ func TestSysTree(t *testing.T) {
 			"PUBLISH $SYS/broker/clients/connected=2 q0 retain [subscription identifier 7]",
 			"PUBLISH $SYS/broker/clients/disconnected=1 q0 retain [subscription identifier 7]",
 			"PUBLISH $SYS/broker/clients/total=3 q0 retain [subscription identifier 7]",
+			"PUBLISH $SYS/broker/clients/maximum=2 q0 retain [subscription identifier 7]",
+			"PUBLISH $SYS/broker/clients/expired=0 q0 retain [subscription identifier 7]",
 			"PUBLISH $SYS/broker/version=leveret version 9.9 q0 retain [subscription identifier 7]")
 		c.unsubscribe("$SYS/broker/version")
 		c.expect("UNSUBACK 2 0")
@@ -30,7 +32,9 @@ func TestSysTree(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		c.expect("PUBLISH $SYS/broker/clients/connected=1 q0 [subscription identifier 7]",
 			"PUBLISH $SYS/broker/clients/disconnected=1 q0 [subscription identifier 7]",
-			"PUBLISH $SYS/broker/clients/total=2 q0 [subscription identifier 7]")
+			"PUBLISH $SYS/broker/clients/total=2 q0 [subscription identifier 7]",
+			"PUBLISH $SYS/broker/clients/maximum=2 q0 [subscription identifier 7]",
+			"PUBLISH $SYS/broker/clients/expired=0 q0 [subscription identifier 7]")
 		c.unsubscribe("$SYS/broker/clients/#")
 		c.expect("UNSUBACK 2 0")
 		time.Sleep(30 * time.Second)
@@ -38,6 +42,16 @@ func TestSysTree(t *testing.T) {
 		if n := len(s.door.watchers); n != 0 {
 			t.Errorf("%d connections still count as watchers", n)
 		}
+	})
+}
+
+func TestSysCountsExpiredSessions(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		s.joined(mqttwire.V5, "brief", with(mqttwire.SessionExpiry, 5)).drop()
+		time.Sleep(6 * time.Second)
+		c := s.joined(mqttwire.V311, "c")
+		c.subscribe(0, mqttwire.Subscription{Filter: "$SYS/broker/clients/expired"})
+		c.expect("SUBACK 1 0", "PUBLISH $SYS/broker/clients/expired=1 q0 retain")
 	})
 }
 
@@ -56,7 +70,8 @@ func TestSysNames(t *testing.T) {
 		for _, name := range []string{
 			"version", "uptime", "clients/connected", "clients/disconnected", "clients/total", "publish/messages/received",
 			"publish/messages/sent", "publish/messages/dropped", "retained messages/count", "subscriptions/count",
-			"shared_subscriptions/count", "store/messages/count", "heap/current",
+			"shared_subscriptions/count", "store/messages/count", "heap/current", "clients/maximum", "clients/expired",
+			"leveret/publish/throttled", "leveret/wills/lost", "leveret/connections/refused",
 		} {
 			if !slices.Contains(names, name) {
 				t.Errorf("%q is not told; told are %q", name, names)
