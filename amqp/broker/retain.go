@@ -70,6 +70,30 @@ func (r *retained) set(m *amqp.Message) {
 	r.bytes += footprint(m)
 }
 
+// MoveRetained makes a value one of another exchange, as one change; one that
+// is there for the key already is newer and stays. Nobody is told: it is no
+// new message. A value that is another one by now is left alone.
+func (c *Conn) MoveRetained(m *amqp.Message, exchange string) {
+	v := c.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r := &v.retained
+	if r.values[addressOf(m)] != m || m.Exchange == exchange {
+		return
+	}
+	moved, gone := *m, *m
+	moved.Exchange, gone.Body = exchange, nil
+	v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindValue, v.name, m.Exchange, m.Key)})
+	r.pending = append(r.pending, &gone)
+	if _, newer := r.values[addressOf(&moved)]; !newer {
+		v.batch.Puts = append(v.batch.Puts, spool.Put{
+			Key: definitionKey(kindValue, v.name, exchange, m.Key), Value: encodeValue(v.name, &moved),
+		})
+		r.pending = append(r.pending, &moved)
+	}
+	v.finishLocked()
+}
+
 // Retained gives the values whose routing keys match a topic pattern, of all
 // exchanges, by key.
 func (c *Conn) Retained(pattern string) []*amqp.Message { return c.v.retainedBy(pattern) }

@@ -81,6 +81,7 @@ func (d *Door) Run(ctx context.Context) error {
 	d.keeper, d.keeping = keeper, keeper.Open()
 	d.findSessions(time.Now())
 	d.findWills(time.Now())
+	d.rerouteRetained()
 
 	var parts, served sync.WaitGroup
 	parts.Go(func() { d.expire(ctx) })

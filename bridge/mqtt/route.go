@@ -6,6 +6,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -142,5 +143,26 @@ func (d *Door) rerouteShare(s *subscription) {
 	}
 	if err != nil {
 		d.Log.Warn("mqtt shared subscription cannot follow the routes", "queue", s.share, "err", err)
+	}
+}
+
+// rerouteRetained takes the retained values of topics along to the exchanges
+// where these live now. Those in an exchange that no topic lives in any more are
+// not the door's to move.
+func (d *Door) rerouteRetained() {
+	if len(d.Routes) == 0 {
+		return
+	}
+	moved := 0
+	for _, m := range d.keeper.Retained("#") {
+		to := d.exchangeOf(bridge.TopicFromKey(m.Key))
+		if m.Exchange == to || !d.isExchange(m.Exchange) {
+			continue
+		}
+		d.keeper.MoveRetained(m, to)
+		moved++
+	}
+	if moved > 0 {
+		d.Log.Info("retained values follow the mqtt routes", "values", moved)
 	}
 }

@@ -275,3 +275,35 @@ func (s *stage) joined5(t *testing.T, id string, edits ...func(*mqttwire.Connect
 	}
 	return c
 }
+
+// Retained values go along when their topics move; a newer one that is there
+// already counts, and nobody takes them for new messages.
+func TestRetainedValuesFollowTheRoutes(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V5, "p", with(mqttwire.SessionExpiry, 60))
+		p.listens("#", 1)
+		p.publish("zigbee2mqtt/lamp", "on", 1, 1, retain)
+		p.publish("plant/1/temp", "old", 1, 2, retain)
+		p.publish("other", "o", 1, 3, retain)
+		p.got()
+		p.puback(1, 2, 3)
+		synctest.Wait()
+		p.drop()
+		s.routed("home", "plant", "vault")
+		newer := &amqp.Message{Exchange: "plant", Key: "plant.1.temp", Body: []byte("new")}
+		if _, err := s.core().Open().Publish(s.door.Now(), []broker.Publish{{Msg: newer, Retain: true}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // and it lasts
+			s.cutPower(homeAndPlant)
+			s.joined5(t, "p").drop() // nothing waits for it
+			c := s.joined(mqttwire.V311, "c")
+			c.subscribe(0, mqttwire.Subscription{Filter: "#"})
+			c.expect("SUBACK 1 0", "PUBLISH other=o q0 retain", "PUBLISH plant/1/temp=new q0 retain", "PUBLISH zigbee2mqtt/lamp=on q0 retain")
+			if n := s.b.Status().Retained; n != 3 {
+				t.Errorf("%d values are kept, want 3", n)
+			}
+			c.bye()
+		}
+	})
+}

@@ -65,8 +65,9 @@ type MQTTClass struct {
 
 // MQTTRoute says in which exchange topics live, for those who publish and those
 // who subscribe. The first one that matches a topic counts; what matches none
-// is in amq.topic. Retained values stay in the exchange that they were set in.
-// [none; restart]
+// is in amq.topic. Sessions that are kept and retained values follow routes that
+// are new; values in an exchange that no route names any more stay there. [none;
+// restart]
 type MQTTRoute struct {
 	// Topic is a topic filter, like "zigbee2mqtt/#".
 	Topic string // topic
