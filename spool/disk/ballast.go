@@ -56,17 +56,17 @@ func (o *Options) ballastSize(total int64) int64 {
 func ballastPath(dir string) string { return guardFile(dir, "ballast") }
 
 // ballastHeld is what the ballast occupies.
-func ballastHeld(dir string) int64 {
-	info, err := os.Stat(ballastPath(dir))
+func ballastHeld(on files, dir string) int64 {
+	size, err := on.size(ballastPath(dir))
 	if err != nil {
 		return 0
 	}
-	return info.Size()
+	return size
 }
 
 // dropBallast reports whether there was one.
-func dropBallast(dir string) (bool, error) {
-	err := os.Remove(ballastPath(dir))
+func dropBallast(on files, dir string) (bool, error) {
+	err := on.remove(ballastPath(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -77,18 +77,14 @@ func dropBallast(dir string) (bool, error) {
 }
 
 // layBallast makes the file, with real blocks.
-func layBallast(dir string, size int64) error {
-	if err := os.MkdirAll(guardFile(dir, ""), 0o700); err != nil {
+func layBallast(on files, dir string, size int64) error {
+	if err := on.mkdir(guardFile(dir, "")); err != nil {
 		return fmt.Errorf("lay ballast: %w", err)
 	}
-	f, err := os.OpenFile(ballastPath(dir), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("lay ballast: %w", err)
-	}
-	solid, err := fallocate(f, size)
-	if err = errors.Join(err, f.Close()); err != nil || !solid {
+	solid, err := on.solid(ballastPath(dir), size)
+	if err != nil || !solid {
 		// Without blocks it is no ballast, and writing zeros would wear the card.
-		_, derr := dropBallast(dir)
+		_, derr := dropBallast(on, dir)
 		err = errors.Join(err, derr)
 	}
 	if err != nil {
@@ -101,10 +97,10 @@ func layBallast(dir string, size int64) error {
 // must stay free.
 func (s *Store) tendBallast(free, total, reserve int64) {
 	size := s.opts.ballastSize(total)
-	if size <= 0 || free < reserve+2*size || ballastHeld(s.opts.Dir) >= size {
+	if size <= 0 || free < reserve+2*size || ballastHeld(s.opts.on, s.opts.Dir) >= size {
 		return
 	}
-	if err := layBallast(s.opts.Dir, size); err != nil {
+	if err := layBallast(s.opts.on, s.opts.Dir, size); err != nil {
 		s.opts.Log.Warn("no ballast", "dir", s.opts.Dir, "err", err)
 	}
 }

@@ -103,7 +103,7 @@ func (s *Store) warnLocked() (text string, changed bool) {
 
 func (s *Store) measureLevel(was bool) level {
 	l := s.budgetLevel(was)
-	free, total, err := volume(s.opts.Dir)
+	free, total, err := s.opts.on.volume(s.opts.Dir)
 	if err != nil {
 		return level{floor: priorityMax + 1, why: fmt.Errorf("%w: %w", spool.ErrFull, err)}
 	}
@@ -132,7 +132,7 @@ func (s *Store) budgetLevel(was bool) (l level) {
 	if budget <= 0 {
 		return l
 	}
-	used := s.files.used()
+	used := s.engine.used()
 	kept := budget / reserveShare
 	plain := max(1, budget-kept)
 	l.percent = int(min(used*100/plain, 999))
@@ -186,7 +186,7 @@ const spaceLook = 250 * time.Millisecond
 // commit that still does not fit must wait, or the process would be killed.
 func (s *Store) mayWrite(bytes int64) error {
 	need := 2*bytes + 2*s.opts.MemTableSize
-	free, total, err := volume(s.opts.Dir)
+	free, total, err := s.opts.on.volume(s.opts.Dir)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (s *Store) mayWrite(bytes int64) error {
 	if free >= need {
 		return nil
 	}
-	had, err := dropBallast(s.opts.Dir)
+	had, err := dropBallast(s.opts.on, s.opts.Dir)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (c *committer) store(w *chunkWriter, id uint64) {
 // sizes tells how much payload some messages of an entry have, for a purge that
 // takes only a part of it.
 func (c *committer) sizes(e *entry, gone []run) (bytes, volatile int64) {
-	ch, err := c.chunk(c.snap.txn, e.chunk)
+	ch, err := c.chunk(c.snap.at, e.chunk)
 	if err != nil {
 		return shareSizes(e, gone)
 	}

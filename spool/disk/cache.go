@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	badger "github.com/dgraph-io/badger/v4"
-
 	"leveret/spool"
 )
 
@@ -65,15 +63,14 @@ func (c *chunkCache) put(ch *chunk) {
 // chunk reads a chunk. Ids are never used again, so the cache needs no
 // snapshot. A missing or shortened value is damage: Badger answers that without
 // an error.
-func (s *Store) chunk(txn *badger.Txn, id uint64) (*chunk, error) {
+func (s *Store) chunk(at moment, id uint64) (*chunk, error) {
 	if c := s.cache.get(id); c != nil {
 		return c, nil
 	}
-	raw, err := readParts(txn, id)
+	raw, err := readParts(at, id)
 	if err != nil {
 		return nil, err
 	}
-	s.files.moved.Add(int64(len(raw)))
 	c, err := decodeChunk(id, raw, s.zip)
 	if err != nil {
 		s.bury(fmt.Sprintf("chunk-%d", id), raw)
@@ -83,15 +80,15 @@ func (s *Store) chunk(txn *badger.Txn, id uint64) (*chunk, error) {
 	return c, nil
 }
 
-func readParts(txn *badger.Txn, id uint64) ([]byte, error) {
-	raw, err := readValue(txn, chunkKey(id), nil)
+func readParts(at moment, id uint64) ([]byte, error) {
+	raw, err := readValue(at, chunkKey(id), nil)
 	if err != nil || len(raw) < chunkHeader {
 		return raw, err
 	}
 	whole := chunkHeader + 4 + uint64(be.Uint32(raw[12:])) + uint64(be.Uint32(raw[16:])) + uint64(be.Uint32(raw[20:]))
 	for part := 1; uint64(len(raw)) < whole; part++ {
 		before := len(raw)
-		if raw, err = readValue(txn, partKey(id, part), raw); err != nil {
+		if raw, err = readValue(at, partKey(id, part), raw); err != nil {
 			return nil, err
 		}
 		if len(raw) == before || part == 1<<16-1 {
@@ -101,19 +98,15 @@ func readParts(txn *badger.Txn, id uint64) ([]byte, error) {
 	return raw, nil
 }
 
-func readValue(txn *badger.Txn, key, dst []byte) ([]byte, error) {
-	item, err := txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return dst, fmt.Errorf("%w: %c %x is not there", spool.ErrCorrupt, key[0], key[1:])
-	}
-	if err != nil {
-		return dst, fmt.Errorf("read %c %x: %w", key[0], key[1:], err)
-	}
-	err = item.Value(func(v []byte) error {
-		pull(v)
+// readValue appends the value of a key to dst.
+func readValue(at moment, key, dst []byte) ([]byte, error) {
+	err := at.get(key, func(v []byte) error {
 		dst = append(dst, v...)
 		return nil
 	})
+	if errors.Is(err, errNoKey) {
+		return dst, fmt.Errorf("%w: %c %x is not there", spool.ErrCorrupt, key[0], key[1:])
+	}
 	if err != nil {
 		return dst, fmt.Errorf("read %c %x: %w", key[0], key[1:], err)
 	}

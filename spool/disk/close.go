@@ -19,16 +19,16 @@ var errClosing = errors.New("badger does not close")
 // second for as long as the disk is ill, and would keep the process from ending
 // and from being started again; so it is left behind once it has told of an
 // error. A slow disk may take its time.
-func (s *Store) closeBadger() error {
+func (e *badgerEngine) closeBadger() error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.db.Close() }()
+	go func() { ended <- e.db.Close() }()
 	for ill := time.Duration(0); ; {
 		select {
 		case err := <-ended:
 			return err
 		case <-time.After(closeLook):
 		}
-		if cause := s.latch.err(); cause != nil {
+		if cause := e.latch.err(); cause != nil {
 			if ill += closeLook; ill > closeGrace {
 				return fmt.Errorf("%w: %w", errClosing, cause)
 			}

@@ -59,7 +59,7 @@ func (c *committer) run(ctx context.Context) error {
 			if err := c.commit(); err != nil {
 				return err
 			}
-			c.janitor.pageOut(now)
+			c.engine.rest(now)
 			continue
 		}
 		if ctx.Err() != nil {
@@ -216,7 +216,7 @@ func (c *committer) commit() error {
 	if err := c.finishPurges(g); err != nil {
 		return err
 	}
-	c.index.begin(c.snap.txn) // only this goroutine replaces snap
+	c.index.begin(c.snap.at) // only this goroutine replaces snap
 	written, err := c.build(g)
 	if err == nil {
 		err = c.write(written)
@@ -240,8 +240,7 @@ func (c *committer) commit() error {
 }
 
 // write brings the index's changes to the disk. It returns nil only when they
-// are there: synced, nothing in Badger's log says otherwise (a failed sync of
-// the value log is reported nowhere else), and the names of new files synced.
+// are there.
 func (c *committer) write(records int) error {
 	if len(c.index.changes.list) == 0 {
 		return nil
@@ -250,15 +249,6 @@ func (c *committer) write(records int) error {
 	c.index.changes.set([]byte{classMark}, next.encode())
 	begun := time.Now()
 	if err := c.out.write(c.index.changes.list); err != nil {
-		return err
-	}
-	if err := c.latch.err(); err != nil {
-		return err
-	}
-	if err := c.files.settle(c.index.changes.bytes); err != nil {
-		return err
-	}
-	if err := c.files.ahead.pave(c.out.logged(c.index.changes.list)); err != nil {
 		return err
 	}
 	c.mark = next
@@ -352,7 +342,7 @@ func (c *committer) resumePurges() (more bool, err error) {
 }
 
 func (c *committer) resumePurge(q spool.QueueID) error {
-	c.index.begin(c.snap.txn)
+	c.index.begin(c.snap.at)
 	_, err := c.index.resume(q)
 	if err == nil {
 		c.index.flush()

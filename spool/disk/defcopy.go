@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
-
-	badger "github.com/dgraph-io/badger/v4"
 
 	"leveret/spool"
 )
@@ -46,41 +43,42 @@ func defCopyPath(dir string) string { return guardFile(dir, "definitions") }
 // copyDefs writes the copy.
 func (s *Store) copyDefs() error {
 	b := []byte{format}
-	err := s.db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classDef}})
-		defer it.Close()
-		for it.Rewind(); it.Valid() && len(b) < defCopyMax; it.Next() {
-			name := string(it.Item().Key()[1:])
-			if !copied(spool.Put{Key: name}) {
-				continue
+	at := s.engine.now()
+	defer at.close()
+	err := list(at, classDef, func(it item) error {
+		if len(b) >= defCopyMax {
+			return nil
+		}
+		name := string(it.Key()[1:])
+		if !copied(spool.Put{Key: name}) {
+			return nil
+		}
+		err := it.Value(func(v []byte) error {
+			value, err := decodeDef(name, v)
+			if err != nil || len(value) > defValueMax {
+				return nil // a damaged one was told at the start
 			}
-			err := it.Item().Value(func(v []byte) error {
-				value, err := decodeDef(name, v)
-				if err != nil || len(value) > defValueMax {
-					return nil // a damaged one was told at the start
-				}
-				b = binary.AppendUvarint(b, uint64(len(name)))
-				b = append(b, name...)
-				b = binary.AppendUvarint(b, uint64(len(value)))
-				b = append(b, value...)
-				return nil
-			})
-			if err != nil {
-				return fmt.Errorf("copy definition %q: %w", name, err)
-			}
+			b = binary.AppendUvarint(b, uint64(len(name)))
+			b = append(b, name...)
+			b = binary.AppendUvarint(b, uint64(len(value)))
+			b = append(b, value...)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("copy definition %q: %w", name, err)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return keep(defCopyPath(s.opts.Dir), be.AppendUint32(b, crc32.Checksum(b, castagnoli)))
+	return keep(s.opts.on, defCopyPath(s.opts.Dir), be.AppendUint32(b, crc32.Checksum(b, castagnoli)))
 }
 
 // readDefCopy gives the copied definitions of a folder; a copy that is not
 // there, or damaged, has none.
-func readDefCopy(dir string) (map[string][]byte, error) {
-	b, err := os.ReadFile(defCopyPath(dir))
+func readDefCopy(on files, dir string) (map[string][]byte, error) {
+	b, err := on.read(defCopyPath(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -102,7 +100,7 @@ func readDefCopy(dir string) (map[string][]byte, error) {
 
 // bequeath gives a fresh spool the definitions of the one that was set aside.
 func (s *Store) bequeath(from string) error {
-	defs, err := readDefCopy(from)
+	defs, err := readDefCopy(s.opts.on, from)
 	if err != nil || len(defs) == 0 {
 		return err
 	}
@@ -120,24 +118,24 @@ func (s *Store) bequeath(from string) error {
 
 // recallDefs brings back the definitions that went with a damaged table.
 func (s *Store) recallDefs() error {
-	defs, err := readDefCopy(s.opts.Dir)
+	defs, err := readDefCopy(s.opts.on, s.opts.Dir)
 	if err != nil {
 		return err
 	}
+	at := s.engine.now()
+	defer at.close()
 	var list []change
-	err = s.db.View(func(txn *badger.Txn) error {
-		for name, value := range defs {
-			_, err := txn.Get(defKey(name))
-			if errors.Is(err, badger.ErrKeyNotFound) {
-				list = append(list, change{defKey(name), defValue(name, value)})
-			} else if err != nil {
-				return fmt.Errorf("look for definition %q: %w", name, err)
-			}
+	for name, value := range defs {
+		there, err := has(at, defKey(name))
+		if err != nil {
+			return fmt.Errorf("look for definition %q: %w", name, err)
 		}
+		if !there {
+			list = append(list, change{defKey(name), defValue(name, value)})
+		}
+	}
+	if len(list) == 0 {
 		return nil
-	})
-	if err != nil || len(list) == 0 {
-		return err
 	}
 	s.tell(troubleDamage, fmt.Sprintf("%d definitions were brought back from their copy", len(list)))
 	return s.out.write(list)
@@ -149,7 +147,7 @@ func (s *Store) restoreDef(name string, stored []byte) ([]byte, error) {
 	s.mu.Lock()
 	s.stats.Corrupt++
 	s.mu.Unlock()
-	defs, err := readDefCopy(s.opts.Dir)
+	defs, err := readDefCopy(s.opts.on, s.opts.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func mostDead(dir string) (size, live int64, err error) {
 // volume. On a small one that is full nothing else holds Badger back, and a
 // mapped file without space ends the process.
 func (s *Store) mayRewrite() (bool, error) {
-	_, live, err := mostDead(s.opts.Dir)
+	live, err := s.engine.sweeps()
 	if err != nil {
 		return false, err
 	}

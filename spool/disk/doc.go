@@ -1,5 +1,8 @@
 // Package disk is the durable log on flash: spool.Log kept in one Badger
-// database. It is the only package that knows Badger.
+// database. It is the only package that knows Badger, and of it only badger.go
+// (with latch.go and guard.go) and what looks at Badger's files before it opens,
+// or without it (mend.go, manifest.go, tables.go, walk.go, offline.go); all else
+// is written to engine.go, which also says what may be believed.
 //
 // It owns one folder. It promises what spool.Log says: what is at or below the
 // watermark survives a power cut; a batch is there as a whole or not at all; a

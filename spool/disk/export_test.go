@@ -23,7 +23,7 @@ func (s *Store) Badger() interface {
 	Errorf(string, ...any)
 	Warningf(string, ...any)
 } {
-	return s.latch
+	return s.engine.(*badgerEngine).latch
 }
 
 // SetBudget changes the budget and looks at it.
@@ -38,8 +38,8 @@ func (s *Store) Fail(err error) error { return s.fail(err) }
 
 // Measure looks at the files and answers what they occupy.
 func (s *Store) Measure() (int64, error) {
-	err := s.files.measure()
-	return s.files.used(), err
+	err := s.engine.(*badgerEngine).files.measure()
+	return s.engine.used(), err
 }
 
 // SchemaValue is the format record of some version.

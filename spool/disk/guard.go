@@ -23,7 +23,7 @@ import (
 const lockName = "owner"
 
 // takeLock locks the folder for this process; the lock goes with the file.
-func takeLock(dir string) (*os.File, error) {
+func takeLock(dir string) (io.Closer, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
@@ -49,22 +49,22 @@ func takeLock(dir string) (*os.File, error) {
 // roomToOpen refuses to open on a volume that is too full for it, after the
 // ballast was given up.
 func roomToOpen(o *Options) error {
-	need, err := o.wanted()
+	need, err := o.on.wanted(o)
 	if err != nil {
 		return err
 	}
-	free, _, err := volume(o.Dir)
+	free, _, err := o.on.volume(o.Dir)
 	if err != nil || free >= need {
 		return err
 	}
-	had, err := dropBallast(o.Dir)
+	had, err := dropBallast(o.on, o.Dir)
 	if err != nil {
 		return err
 	}
 	if had {
 		o.Log.Warn("the volume is full: ballast given up", "dir", o.Dir, "free", free)
 	}
-	if free, _, err = volume(o.Dir); err != nil {
+	if free, _, err = o.on.volume(o.Dir); err != nil {
 		return err
 	}
 	if free < need {
@@ -86,7 +86,6 @@ func volume(dir string) (free, total int64, err error) {
 // knows how much they occupy.
 type folder struct {
 	dir      string
-	resident int64
 	d        *os.File
 	changed  time.Time    // of the folder, when it was last synced
 	moved    atomic.Int64 // bytes that went through the mapped files
@@ -101,12 +100,12 @@ type folder struct {
 	since int64      // written since
 }
 
-func openFolder(o *Options) (*folder, error) {
-	d, err := os.Open(o.Dir)
+func openFolder(dir string) (*folder, error) {
+	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open spool folder: %w", err)
 	}
-	return &folder{dir: o.Dir, resident: o.ResidentMax, d: d, ahead: paver{dir: o.Dir, stale: true}}, nil
+	return &folder{dir: dir, d: d, ahead: paver{dir: dir, stale: true}}, nil
 }
 
 // sameTick is the span in which two changes of a folder may carry the same time.

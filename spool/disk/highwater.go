@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	badger "github.com/dgraph-io/badger/v4"
-
 	"leveret/spool"
 )
 
@@ -48,37 +46,31 @@ func decodeMark(b []byte) (m mark, err error) {
 }
 
 // markIn reads the database's mark; a database without one has the zero mark.
-func markIn(db *badger.DB) (m mark, err error) {
-	err = db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get([]byte{classMark})
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read mark: %w", err)
-		}
-		return item.Value(func(v []byte) error {
-			m, err = decodeMark(v)
-			return err
-		})
+func markIn(at moment) (m mark, err error) {
+	rerr := at.get([]byte{classMark}, func(v []byte) error {
+		m, err = decodeMark(v)
+		return nil
 	})
+	if rerr != nil && !errors.Is(rerr, errNoKey) {
+		return m, fmt.Errorf("read mark: %w", rerr)
+	}
 	return m, err
 }
 
 // highWater is the file of noted marks. Unlike other small files it is written
 // in place, because a rename costs a card three times as much.
 type highWater struct {
-	f     *os.File
+	f     file
 	noted mark
 	turn  int64
 }
 
-func openHighWater(dir string) (*highWater, error) {
+func openHighWater(on files, dir string) (*highWater, error) {
 	path := guardFile(dir, "highwater")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := on.mkdir(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("open high-water file: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := on.edit(path)
 	if err != nil {
 		return nil, fmt.Errorf("open high-water file: %w", err)
 	}
@@ -90,7 +82,7 @@ func openHighWater(dir string) (*highWater, error) {
 }
 
 // readMarks gives the newest mark of the file, and the place of the next.
-func readMarks(f *os.File) (newest mark, next int64, err error) {
+func readMarks(f io.ReaderAt) (newest mark, next int64, err error) {
 	for turn := range int64(2) {
 		b := make([]byte, markBytes)
 		if _, err := f.ReadAt(b, turn*markSlot); err != nil {
@@ -124,7 +116,7 @@ func (h *highWater) note(m mark) error {
 	}
 	_, err := h.f.WriteAt(m.encode(), h.turn*markSlot)
 	if err == nil {
-		err = syncData(h.f)
+		err = h.f.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("write high-water file: %w", err)
@@ -137,7 +129,9 @@ func (h *highWater) close() error { return h.f.Close() }
 
 // compare tells when the database has not come as far as it once was.
 func (s *Store) compare() error {
-	have, err := markIn(s.db)
+	at := s.engine.now()
+	defer at.close()
+	have, err := markIn(at)
 	if err != nil && !errors.Is(err, spool.ErrCorrupt) {
 		return err
 	}

@@ -63,7 +63,7 @@ func importPath(dir string) string { return guardFile(dir, "import") }
 const importMarkBytes = 12
 
 func (m *importer) begin(f *os.File) error {
-	b, err := os.ReadFile(importPath(m.s.opts.Dir))
+	b, err := m.s.opts.on.read(importPath(m.s.opts.Dir))
 	if err == nil && len(b) == importMarkBytes {
 		if m.after, err = cameTo(f, be.Uint64(b), be.Uint32(b[8:])); err != nil {
 			return fmt.Errorf("import: %w", err)
@@ -126,7 +126,7 @@ func (m *importer) run(ctx context.Context, f *os.File) error {
 		}
 	}
 	m.done.Complete = true
-	err := os.Remove(importPath(m.s.opts.Dir))
+	err := m.s.opts.on.remove(importPath(m.s.opts.Dir))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("import: %w", err)
 	}
@@ -207,7 +207,7 @@ func (m *importer) chunk(ctx context.Context, payload []byte, sum uint32) error 
 		return err
 	}
 	m.done.Messages += len(list)
-	return keep(importPath(m.s.opts.Dir), be.AppendUint32(be.AppendUint64(nil, id), sum))
+	return keep(m.s.opts.on, importPath(m.s.opts.Dir), be.AppendUint32(be.AppendUint64(nil, id), sum))
 }
 
 // append waits until the batch is durable.

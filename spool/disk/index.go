@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sort"
 
-	badger "github.com/dgraph-io/badger/v4"
-
 	"leveret/spool"
 )
 
@@ -66,15 +64,16 @@ func newIndex() *index {
 	return ix
 }
 
-// begin starts a group's changes. txn is the snapshot of the last commit.
-func (ix *index) begin(txn *badger.Txn) {
-	ix.look = seeker{txn: txn}
+// begin starts a group's changes. at is the moment of the last
+// commit.
+func (ix *index) begin(at moment) {
+	ix.look = seeker{at: at}
 	ix.changes.reset()
 	ix.dirty, ix.touched = ix.dirty[:0], ix.touched[:0]
 	ix.removed, ix.freed, ix.corrupted = 0, 0, 0
 }
 
-// end gives the snapshot back.
+// end ends them.
 func (ix *index) end() { ix.look.close() }
 
 // leave takes messages out.

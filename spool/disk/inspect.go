@@ -66,7 +66,7 @@ func Inspect(dir string) (Info, error) {
 	if m, err := notedMark(dir); err == nil {
 		in.Commits, in.Records = m.commits, m.records
 	}
-	in.Aside, err = filepath.Glob(filepath.Clean(dir) + ".bad-*")
+	in.Aside, err = filepath.Glob(filepath.Clean(dir) + asideMark + "*")
 	return in, err
 }
 

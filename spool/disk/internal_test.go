@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	badger "github.com/dgraph-io/badger/v4"
-
 	"leveret/spool"
 )
 
@@ -261,13 +259,11 @@ func TestRedoIsFinishedByOpen(t *testing.T) {
 		if err != nil || got != len(want) {
 			t.Errorf("%d definitions (%v), want %d", got, err, len(want))
 		}
-		err = s.db.View(func(txn *badger.Txn) error {
-			_, err := txn.Get(redoKey(0))
-			return err
-		})
-		if !errors.Is(err, badger.ErrKeyNotFound) {
+		at := s.engine.now()
+		if there, err := has(at, redoKey(0)); there || err != nil {
 			t.Errorf("the redo list is still there: %v", err)
 		}
+		at.close()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 )
@@ -18,17 +17,17 @@ func guardFile(dir, name string) string { return filepath.Join(dir, guardName, n
 
 // keep replaces a small file as a whole: after a power cut it is the old one
 // or the new one.
-func keep(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("keep %s: %w", filepath.Base(path), err)
-	}
+func keep(on files, path string, content []byte) error {
+	err := on.mkdir(filepath.Dir(path))
 	next := path + ".new"
-	err := writeSynced(next, content)
 	if err == nil {
-		err = os.Rename(next, path)
+		err = writeSynced(on, next, content)
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = on.rename(next, path)
+	}
+	if err == nil {
+		err = on.syncFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("keep %s: %w", filepath.Base(path), err)
@@ -36,8 +35,8 @@ func keep(path string, content []byte) error {
 	return nil
 }
 
-func writeSynced(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func writeSynced(on files, path string, content []byte) error {
+	f, err := on.create(path)
 	if err != nil {
 		return err
 	}

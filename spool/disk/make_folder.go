@@ -3,7 +3,6 @@ package disk
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 )
@@ -13,8 +12,8 @@ import (
 // are synced whether they are new or not, as another may have made them just
 // now. Folders that may not be read, or whose file system knows no such sync,
 // are not of our making.
-func makeFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func makeFolder(on files, dir string) error {
+	if err := on.mkdir(dir); err != nil {
 		return err
 	}
 	dir, err := filepath.Abs(dir)
@@ -22,20 +21,11 @@ func makeFolder(dir string) error {
 		return err
 	}
 	for above := filepath.Dir(dir); above != dir; above = filepath.Dir(dir) {
-		err := syncFolder(above)
+		err := on.syncFolder(above)
 		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) {
 			return err
 		}
 		dir = above
 	}
 	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

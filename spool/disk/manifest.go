@@ -121,7 +121,7 @@ func copyManifest(dir string) error {
 	if err != nil {
 		return err
 	}
-	return keep(guardFile(dir, manifestName), b)
+	return keep(osFiles{}, guardFile(dir, manifestName), b)
 }
 
 // verdict is what to do about a manifest before Badger opens it.

@@ -251,5 +251,5 @@ func (m *mender) replace(path string, b []byte) error {
 			return err
 		}
 	}
-	return keep(path, b)
+	return keep(osFiles{}, path, b)
 }

@@ -107,7 +107,7 @@ func (c *committer) merge() (more bool, err error) {
 		return false, nil
 	}
 	q := m.queues[0]
-	ix.begin(c.snap.txn)
+	ix.begin(c.snap.at)
 	done, err := c.mergeSome(q)
 	if err == nil {
 		err = c.write(0)
@@ -258,7 +258,7 @@ func (c *committer) rewrite(qi *queueIndex, list []*entry) (n int, err error) {
 // that has to stay: what is damaged, which reading it will tell, and what other
 // queues share, which would be stored twice.
 func (c *committer) whole(e *entry) (*chunk, error) {
-	raw, err := readParts(c.snap.txn, e.chunk)
+	raw, err := readParts(c.snap.at, e.chunk)
 	var routes []*entry
 	if err == nil {
 		routes, err = routesOf(e.chunk, raw)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +20,7 @@ import (
 // for each key.
 type Offline struct {
 	dir  string
-	lock *os.File
+	lock io.Closer
 	zip  *zipper
 	keys map[string]place
 	open map[string]*os.File // value logs
@@ -224,7 +225,7 @@ func (o *Offline) sorted(class byte) []string {
 
 // Definitions calls fn with each definition that is sound, or has a copy.
 func (o *Offline) Definitions(fn func(name string, value []byte) error) error {
-	copies, err := readDefCopy(o.dir)
+	copies, err := readDefCopy(osFiles{}, o.dir)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,6 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
-
-	badger "github.com/dgraph-io/badger/v4"
-	badgeroptions "github.com/dgraph-io/badger/v4/options"
 )
 
 // Options describe one spool. Start from Tiny, Small or Server, set Dir, and
@@ -80,6 +77,8 @@ type Options struct {
 
 	Log *slog.Logger     // nil: silent
 	Now func() time.Time // nil: time.Now
+
+	on ground // nil: onDisk
 }
 
 // Tiny suits boards of 512 MB.
@@ -153,39 +152,11 @@ func (o *Options) complete() error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.on == nil {
+		o.on = onDisk{}
+	}
 	return nil
 }
 
 // partMax is the most one Badger value may hold here.
 func (o *Options) partMax() int { return int(min(partBytes, o.ValueLogFileSize/2)) }
-
-// magic marks Badger folders of this product.
-const magic = 0x6c76
-
-func (o *Options) badger(l badger.Logger) badger.Options {
-	b := badger.DefaultOptions(o.Dir).
-		WithLogger(l).
-		WithSyncWrites(true). // the promise itself
-		WithMemTableSize(o.MemTableSize).
-		WithNumMemtables(o.NumMemtables).
-		WithNumLevelZeroTables(o.NumL0Tables).
-		WithNumLevelZeroTablesStall(o.NumL0Stall).
-		WithBaseTableSize(o.BaseTableSize).
-		WithBaseLevelSize(o.BaseLevelSize).
-		WithValueLogFileSize(o.ValueLogFileSize).
-		WithValueThreshold(o.ValueThreshold).
-		WithBlockCacheSize(0).
-		WithIndexCacheSize(o.IndexCacheSize).
-		WithCompression(badgeroptions.None).
-		WithNumCompactors(o.NumCompactors).
-		WithNumGoroutines(2).
-		WithDetectConflicts(false). // one writer
-		WithMetricsEnabled(false).
-		WithBloomFalsePositive(0).
-		WithNumVersionsToKeep(1).
-		// Badger's own checks hide data instead of naming it (a bad block ends
-		// an iterator without an error); everything here has a checksum of its own.
-		WithChecksumVerificationMode(badgeroptions.NoVerification)
-	b.ExternalMagicVersion = magic
-	return b
-}

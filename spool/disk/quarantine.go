@@ -1,8 +1,8 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 )
@@ -18,45 +18,49 @@ const (
 // quarantine is the folder of damaged things. When it is full, damage is only
 // counted and told.
 type quarantine struct {
+	on  files
 	dir string
 
-	mu     sync.Mutex
-	listed bool
-	files  int
-	bytes  int64
+	mu    sync.Mutex
+	there map[string]int64 // sizes by name; nil until the first
+	bytes int64
 }
 
 // put keeps raw under a name, once. It reports whether it is new.
 func (q *quarantine) put(name string, raw []byte) (bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.listed {
-		q.listed = true
-		list, _ := os.ReadDir(q.dir) // none yet
-		for _, f := range list {
-			if info, err := f.Info(); err == nil {
-				q.files++
-				q.bytes += info.Size()
-			}
+	if q.there == nil {
+		if q.there, _ = q.on.list(q.dir); q.there == nil { // none yet
+			q.there = make(map[string]int64)
+		}
+		for _, size := range q.there {
+			q.bytes += size
 		}
 	}
-	path := filepath.Join(q.dir, name)
-	if _, err := os.Lstat(path); err == nil {
+	size := int64(len(raw))
+	if _, known := q.there[name]; known || len(q.there) >= quarantineFilesMax || q.bytes+size > quarantineBytesMax {
 		return false, nil
 	}
-	if q.files >= quarantineFilesMax || q.bytes+int64(len(raw)) > quarantineBytesMax {
-		return false, nil
-	}
-	if err := os.MkdirAll(q.dir, 0o700); err != nil {
+	if err := q.write(name, raw); err != nil {
 		return false, fmt.Errorf("quarantine: %w", err)
 	}
-	// Not synced: it is evidence, and nobody waits for it.
-	if err := os.WriteFile(path, raw, 0o600); err != nil {
-		return false, fmt.Errorf("quarantine: %w", err)
-	}
-	q.files++
-	q.bytes += int64(len(raw))
+	q.there[name] = size
+	q.bytes += size
 	return true, nil
+}
+
+// write does not sync: it is evidence, and nobody waits for it.
+func (q *quarantine) write(name string, raw []byte) error {
+	if err := q.on.mkdir(q.dir); err != nil {
+		return err
+	}
+	f, err := q.on.create(filepath.Join(q.dir, name))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	return errors.Join(err, f.Close())
 }
 
 // bury keeps something damaged and tells of it.

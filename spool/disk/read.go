@@ -105,7 +105,7 @@ func (s *Store) view(q spool.QueueID, from spool.Pos, items []spool.Item) (*view
 	}
 	v.head = head
 	v.snap = s.acquireLocked()
-	v.look.txn = v.snap.txn
+	v.look.at = v.snap.at
 	for i, g := range []*group{s.inflight, s.staged} {
 		if g != nil && len(v.left[i]) > 0 {
 			g.readers++
@@ -229,7 +229,7 @@ func (s *Store) fetch(v *view, list []found, items []spool.Item, bytesMax int) (
 		for k < len(list) && list[k].chunk == list[n].chunk {
 			k++
 		}
-		c, err := s.chunk(v.snap.txn, list[n].chunk)
+		c, err := s.chunk(v.snap.at, list[n].chunk)
 		if errors.Is(err, spool.ErrCorrupt) {
 			s.damaged(v, items[n:k], list[n:k], err)
 			n = k

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 
-	badger "github.com/dgraph-io/badger/v4"
-
 	"leveret/spool"
 )
 
@@ -47,13 +45,12 @@ func (r *recovery) rebuild() error {
 	}
 	made, messages := 0, 0
 	fresh := make(map[spool.QueueID][]span) // entries made here
-	err := r.eachBack(classChunk, func(item *badger.Item) error {
-		k := item.Key()
+	err := r.eachBack(classChunk, func(k []byte) error {
 		if len(k) != 9 {
 			return nil
 		}
 		id := be.Uint64(k[1:])
-		raw, err := readParts(r.txn, id)
+		raw, err := readParts(r.at, id)
 		var routes []*entry
 		if err == nil {
 			routes, err = routesOf(id, raw)
@@ -101,29 +98,26 @@ func (r *recovery) missing(e *entry) (bool, error) {
 	if !r.suspect {
 		return false, nil
 	}
-	_, err := r.txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return true, nil
-	}
+	there, err := has(r.at, key)
 	if err != nil {
 		return false, fmt.Errorf("look for index entry: %w", err)
 	}
-	return false, nil
+	return !there, nil
 }
 
-// eachBack is each from the last key to the first.
-func (r *recovery) eachBack(class byte, fn func(*badger.Item) error) error {
-	it := r.txn.NewIterator(badger.IteratorOptions{Reverse: true, Prefix: []byte{class}})
-	defer it.Close()
-	for it.Seek(append([]byte{class}, bytes.Repeat([]byte{0xff}, 16)...)); it.Valid(); it.Next() {
-		if err := fn(it.Item()); err != nil {
-			return err
-		}
-		if err := r.flush(500); err != nil {
-			return err
+// eachBack calls fn with the keys of a class from the last to the first.
+func (r *recovery) eachBack(class byte, fn func(key []byte) error) error {
+	var keys []string
+	err := list(r.at, class, func(it item) error {
+		keys = append(keys, string(it.Key()))
+		return nil
+	})
+	for i := len(keys) - 1; i >= 0 && err == nil; i-- {
+		if err = fn([]byte(keys[i])); err == nil {
+			err = r.flush(500)
 		}
 	}
-	return nil
+	return err
 }
 
 // uncovered takes out of an entry that is to be made what the index has
@@ -132,7 +126,7 @@ func (r *recovery) uncovered(e *entry) (bool, error) {
 	if len(e.runs) == 0 {
 		return false, nil
 	}
-	look := seeker{txn: r.txn}
+	look := seeker{at: r.at}
 	defer look.close()
 	var spans []span
 	var failed error
@@ -175,9 +169,9 @@ func (e *entry) leaveTo(spans []span) {
 }
 
 // brokenEntry takes note of an entry that cannot be read.
-func (r *recovery) brokenEntry(item *badger.Item) error {
-	key := item.KeyCopy(nil)
-	value, err := item.ValueCopy(nil)
+func (r *recovery) brokenEntry(it item) error {
+	key := bytes.Clone(it.Key())
+	value, err := valueOf(it)
 	if err != nil {
 		return fmt.Errorf("read index entry: %w", err)
 	}

@@ -1,11 +1,8 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"time"
-
-	badger "github.com/dgraph-io/badger/v4"
 )
 
 // Badger gives space of deleted chunks back only after a compaction has seen
@@ -30,8 +27,6 @@ const (
 	shareDead  = 0.5
 	shareTight = 0.25
 	shareFull  = 0.1
-	// pageOutEvery is how often resident memory is looked at during work.
-	pageOutEvery = time.Second
 )
 
 // janitor wins space back. The writer's goroutine owns the fields; compact runs
@@ -44,8 +39,6 @@ type janitor struct {
 	done   chan struct{} // closed when the compaction has ended
 	failed error         // of the compaction
 	passes int           // value log files that may still be rewritten; 0: none is left
-	paged  time.Time
-	seen   int64 // bytes moved at that time
 }
 
 // tend does what is due beside commits and says when to look again; the zero
@@ -60,7 +53,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	full, tight := c.level.floor > 0, c.level.percent >= warnPercent
 	c.mu.Unlock()
 	if full {
-		if err := c.files.measure(); err != nil {
+		if err := c.engine.measure(); err != nil {
 			return look, err
 		}
 		c.gate()
@@ -71,7 +64,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	}
 	c.merges(now, next)
 	j := &c.janitor
-	if at := j.pageOut(now); !at.IsZero() {
+	if at := c.engine.rest(now); !at.IsZero() {
 		next(at)
 	}
 	if j.done != nil || j.passes > 0 || j.freed <= 0 {
@@ -83,23 +76,6 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		return look, nil
 	}
 	return look, c.reclaim()
-}
-
-// pageOut keeps resident memory in its bound: now and then during work, and
-// whenever half of the bound has gone through the files. It answers when it
-// wants to be called again.
-func (j *janitor) pageOut(now time.Time) time.Time {
-	limit := j.store.opts.ResidentMax
-	moved := j.store.files.moved.Load()
-	if limit <= 0 || moved == j.seen {
-		return time.Time{}
-	}
-	if at := j.paged.Add(pageOutEvery); at.After(now) && moved-j.seen < limit/2 {
-		return at
-	}
-	pageOut(j.store.opts.Dir, limit)
-	j.paged, j.seen = now, moved
-	return time.Time{}
 }
 
 // due is when the next reclaim has to begin.
@@ -124,14 +100,8 @@ func (c *committer) reclaim() error {
 	}
 	// Readers' snapshots keep what was deleted after them, so they move on.
 	c.refresh(func() {})
-	if err := c.db.DropPrefix(scratch); err != nil {
+	if err := c.engine.flush(scratch); err != nil {
 		return fmt.Errorf("flush memtable: %w", err)
-	}
-	if err := c.latch.err(); err != nil {
-		return err
-	}
-	if err := c.files.settle(0); err != nil {
-		return err
 	}
 	j := &c.janitor
 	j.freed, j.since = 0, time.Time{}
@@ -142,7 +112,7 @@ func (c *committer) reclaim() error {
 
 func (j *janitor) compact(done chan<- struct{}) {
 	defer close(done)
-	j.failed = j.store.db.Flatten(1)
+	j.failed = j.store.engine.compact()
 }
 
 // compacted takes note of the end of the compaction. A failure of it lost
@@ -152,7 +122,7 @@ func (j *janitor) compacted() error {
 	if j.failed != nil {
 		j.store.opts.Log.Warn("spool was not compacted", "dir", j.store.opts.Dir, "err", j.failed)
 	}
-	return j.store.latch.err()
+	return j.store.engine.fault()
 }
 
 // sweep rewrites one value log file, if there is one that is half dead, or less
@@ -161,31 +131,19 @@ func (j *janitor) sweep() (more bool, err error) {
 	if j.passes == 0 {
 		return false, nil
 	}
-	s := j.store
-	fits, err := s.mayRewrite()
+	fits, err := j.store.mayRewrite()
 	if !fits {
 		j.passes = 0
 		return false, err
 	}
-	gc := badger.ErrNoRewrite
-	for _, share := range s.shares() {
-		if gc = s.db.RunValueLogGC(share); !errors.Is(gc, badger.ErrNoRewrite) {
-			break
-		}
-	}
-	if err := s.latch.err(); err != nil {
+	more, err = j.store.engine.sweep(j.store.shares())
+	if err != nil {
 		return false, err
 	}
-	if j.passes--; gc != nil {
+	if j.passes--; !more {
 		j.passes = 0
 	}
-	if gc != nil && !errors.Is(gc, badger.ErrNoRewrite) {
-		s.opts.Log.Warn("spool space was not won back", "dir", s.opts.Dir, "err", gc)
-	}
-	if err := s.files.settle(measureEvery); err != nil {
-		return false, err
-	}
-	s.gate()
+	j.store.gate()
 	return j.passes > 0, nil
 }
 

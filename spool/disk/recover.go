@@ -3,10 +3,8 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
-
-	badger "github.com/dgraph-io/badger/v4"
 
 	"leveret/spool"
 )
@@ -18,25 +16,25 @@ func Open(o Options) (*Store, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	if err := makeFolder(o.Dir); err != nil {
+	if err := makeFolder(o.on, o.Dir); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	lock, err := takeLock(o.Dir)
+	lock, err := o.on.lock(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	free, _, err := volume(o.Dir)
+	free, _, err := o.on.volume(o.Dir)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	// On a full volume the process may have died of that.
-	st := readStarts(o.Dir, o.Crashed && free >= 2*o.needToOpen())
+	st := readStarts(o.on, o.Dir, o.Crashed && free >= 2*o.needToOpen())
 	aside := ""
 	if st.spent() {
 		if lock, aside, err = startAfresh(&o, lock); err != nil {
 			return nil, err
 		}
-		st = readStarts(o.Dir, false)
+		st = readStarts(o.on, o.Dir, false)
 	}
 	s, err := open(o, &st, aside)
 	if err != nil {
@@ -48,14 +46,14 @@ func Open(o Options) (*Store, error) {
 }
 
 // startAfresh sets the folder aside and answers the lock of an empty one.
-func startAfresh(o *Options, lock *os.File) (*os.File, string, error) {
+func startAfresh(o *Options, lock io.Closer) (io.Closer, string, error) {
 	defer lock.Close()
-	aside, err := setAside(o.Dir, o.Now())
+	aside, err := setAside(o.on, o.Dir, o.Now())
 	if err != nil {
 		return nil, "", err
 	}
 	o.tell(troubleAside, fmt.Sprintf("%d starts failed; the spool was set aside as %s and an empty one serves: export what is in it with \"leveret spool export\"", startsMax, aside))
-	lock, err = takeLock(o.Dir)
+	lock, err = o.on.lock(o.Dir)
 	return lock, aside, err
 }
 
@@ -65,14 +63,14 @@ func open(o Options, st *starts, aside string) (*Store, error) {
 	if err := roomToOpen(&o); err != nil {
 		return nil, err
 	}
-	m := mender{dir: o.Dir, log: o.Log, tell: o.tell}
-	if err := m.run(); err != nil {
+	suspect, err := o.on.mend(&o)
+	if err != nil {
 		return nil, err
 	}
 	if err := st.begin(); err != nil {
 		return nil, err
 	}
-	s, err := openStore(o, m.suspect)
+	s, err := openStore(o, suspect)
 	if err == nil && aside != "" {
 		err = s.bequeath(aside)
 	}
@@ -88,10 +86,10 @@ func open(o Options, st *starts, aside string) (*Store, error) {
 
 func openStore(o Options, suspect bool) (_ *Store, err error) {
 	s := &Store{
-		opts: o, latch: &latch{log: o.Log}, index: newIndex(), cache: &chunkCache{max: o.CacheBytes},
+		opts: o, index: newIndex(), cache: &chunkCache{max: o.CacheBytes},
 		wake: make(chan struct{}, 1), moved: make(chan struct{}), staged: newGroup(),
 		heads: make(map[spool.QueueID]spool.Pos), purging: make(map[spool.QueueID]span),
-		grave: quarantine{dir: filepath.Join(o.Dir, quarantineName)},
+		grave: quarantine{on: o.on, dir: filepath.Join(o.Dir, quarantineName)},
 	}
 	s.budget.Store(o.BudgetBytes)
 	s.index.inline, s.index.thinned = o.ValueThreshold, o.thin() // one look for what the last life left
@@ -99,24 +97,21 @@ func openStore(o Options, suspect bool) (_ *Store, err error) {
 	if s.zip, err = newZipper(!o.NoCompression); err != nil {
 		return nil, err
 	}
-	if s.db, err = badger.Open(o.badger(s.latch)); err != nil {
+	if s.engine, err = o.on.open(&s.opts); err != nil {
 		s.zip.close()
 		return nil, fmt.Errorf("open spool %s: %w", o.Dir, err)
 	}
-	s.out = newWriter(s.db)
+	s.out = newWriter(s.engine)
 	if err := s.recover(suspect); err != nil {
-		return nil, errors.Join(fmt.Errorf("open spool %s: %w", o.Dir, err), s.closeFiles())
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", o.Dir, err), s.closeFiles(false))
 	}
 	return s, nil
 }
 
-// closeFiles closes whatever is open.
-func (s *Store) closeFiles() error {
-	err := s.closeBadger()
+// closeFiles closes whatever is open; see engine.
+func (s *Store) closeFiles(sound bool) error {
+	err := s.engine.close(sound)
 	s.zip.close()
-	if s.files != nil {
-		err = errors.Join(err, s.files.close())
-	}
 	if s.high != nil {
 		err = errors.Join(err, s.high.close())
 	}
@@ -126,13 +121,7 @@ func (s *Store) closeFiles() error {
 // recover brings the database into the state the last commits left it in and
 // fills the index.
 func (s *Store) recover(suspect bool) (err error) {
-	if err := s.latch.err(); err != nil {
-		return err
-	}
-	if s.files, err = openFolder(&s.opts); err != nil {
-		return err
-	}
-	if s.high, err = openHighWater(s.opts.Dir); err != nil {
+	if s.high, err = openHighWater(s.opts.on, s.opts.Dir); err != nil {
 		return err
 	}
 	if err := s.schema(); err != nil {
@@ -157,10 +146,10 @@ func (s *Store) recover(suspect bool) (err error) {
 	if err := r.run(); err != nil {
 		return err
 	}
-	if err := s.files.settle(measureEvery); err != nil {
+	if err := s.engine.measure(); err != nil {
 		return err
 	}
-	if err := s.latch.err(); err != nil {
+	if err := s.engine.fault(); err != nil {
 		return err
 	}
 	s.refresh(func() {})
@@ -171,40 +160,32 @@ func (s *Store) recover(suspect bool) (err error) {
 // schema refuses a newer format and marks a new folder with ours.
 func (s *Store) schema() error {
 	key := []byte{classSchema}
-	err := s.db.View(func(txn *badger.Txn) error {
-		b, err := readValue(txn, key, nil)
-		if err != nil {
-			return err
-		}
-		v, err := decodeSchema(b)
-		if err == nil && v > format {
+	at := s.engine.now()
+	defer at.close()
+	b, err := readValue(at, key, nil)
+	if err == nil {
+		var v byte
+		if v, err = decodeSchema(b); err == nil && v > format {
 			err = fmt.Errorf("%w: format %d, known are formats up to %d", spool.ErrNewer, v, format)
 		}
-		return err
-	})
+	}
 	if err == nil || !errors.Is(err, spool.ErrCorrupt) {
 		return err
 	}
-	empty, eerr := s.empty()
-	if eerr != nil {
-		return errors.Join(err, eerr)
-	}
-	if !empty {
+	if !empty(at) {
 		// Chunks and entries carry their format themselves.
 		s.tell(troubleDamage, fmt.Sprintf("the format record is damaged or gone and was written anew: %v", err))
 	}
 	return s.out.commit([]change{{key, schemaValue(format)}})
 }
 
-func (s *Store) empty() (empty bool, err error) {
-	err = s.db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{})
-		defer it.Close()
-		it.Rewind()
-		empty = !it.Valid()
-		return nil
+func empty(at moment) bool {
+	empty := true
+	at.each(nil, nil, func(item) bool {
+		empty = false
+		return false
 	})
-	return empty, err
+	return empty
 }
 
 // redo finishes a group that was too large for one transaction. Its list was
@@ -212,41 +193,36 @@ func (s *Store) empty() (empty bool, err error) {
 // A list with a damaged part is applied as far as it can be read, and torn
 // tells that the index has to be compared with the chunks.
 func (s *Store) redo() (torn bool, err error) {
-	var list []change
+	var todo []change
 	parts := 0
-	err = s.db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classRedo}})
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			b, err := it.Item().ValueCopy(nil)
-			if err != nil {
-				return fmt.Errorf("read redo list: %w", err)
-			}
-			parts = max(parts, redoPartOf(it.Item().Key())+1)
-			part, err := decodeRedo(b)
-			if errors.Is(err, spool.ErrCorrupt) {
-				torn = true
-				s.bury(fmt.Sprintf("redo-%x", it.Item().Key()[1:]), b)
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			list = append(list, part...)
+	at := s.engine.now()
+	defer at.close()
+	err = list(at, classRedo, func(it item) error {
+		b, err := valueOf(it)
+		if err != nil {
+			return fmt.Errorf("read redo list: %w", err)
 		}
-		return nil
+		parts = max(parts, redoPartOf(it.Key())+1)
+		part, err := decodeRedo(b)
+		if errors.Is(err, spool.ErrCorrupt) {
+			torn = true
+			s.bury(fmt.Sprintf("redo-%x", it.Key()[1:]), b)
+			return nil
+		}
+		todo = append(todo, part...)
+		return err
 	})
 	if err != nil || parts == 0 {
 		return false, err
 	}
-	s.opts.Log.Info("spool finishes a group", "changes", len(list))
-	return torn, s.out.redo(list, parts)
+	s.opts.Log.Info("spool finishes a group", "changes", len(todo))
+	return torn, s.out.redo(todo, parts)
 }
 
 // recovery reads the index once and drops what must not live on.
 type recovery struct {
 	s       *Store
-	txn     *badger.Txn
+	at      moment
 	depths  map[spool.QueueID]*spool.Depth
 	order   []spool.QueueID
 	purging map[spool.QueueID]span
@@ -258,8 +234,8 @@ type recovery struct {
 }
 
 func (r *recovery) run() error {
-	r.txn = r.s.db.NewTransaction(false)
-	defer func() { r.txn.Discard() }() // it may be replaced
+	r.at = r.s.engine.now()
+	defer func() { r.at.close() }() // it may be replaced
 	for _, step := range []func() error{r.salvage, r.markers, r.chunks, r.entries, r.rebuild, r.unused} {
 		if err := step(); err != nil {
 			return err
@@ -305,28 +281,23 @@ func (r *recovery) flush(some int) error {
 	return nil
 }
 
-func (r *recovery) each(class byte, fn func(*badger.Item) error) error {
-	it := r.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{class}})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		if err := fn(it.Item()); err != nil {
+func (r *recovery) each(class byte, fn func(item) error) error {
+	return list(r.at, class, func(it item) error {
+		if err := fn(it); err != nil {
 			return err
 		}
-		if err := r.flush(500); err != nil {
-			return err
-		}
-	}
-	return nil
+		return r.flush(500)
+	})
 }
 
 func (r *recovery) markers() error {
 	r.purging = make(map[spool.QueueID]span)
-	return r.each(classPurge, func(item *badger.Item) error {
-		v, err := item.ValueCopy(nil)
+	return r.each(classPurge, func(it item) error {
+		v, err := valueOf(it)
 		if err != nil {
 			return fmt.Errorf("read purge marker: %w", err)
 		}
-		if k := item.Key(); len(k) == 5 && len(v) == 16 {
+		if k := it.Key(); len(k) == 5 && len(v) == 16 {
 			r.purging[spool.QueueID(be.Uint32(k[1:]))] = span{spool.Pos(be.Uint64(v)), spool.Pos(be.Uint64(v[8:]))}
 		}
 		return nil
@@ -336,8 +307,8 @@ func (r *recovery) markers() error {
 // chunks notes which chunks are there.
 func (r *recovery) chunks() error {
 	ix := r.s.index
-	return r.each(classChunk, func(item *badger.Item) error {
-		k := item.Key()
+	return r.each(classChunk, func(it item) error {
+		k := it.Key()
 		if len(k) < 9 {
 			return nil
 		}
@@ -355,10 +326,10 @@ func (r *recovery) chunks() error {
 }
 
 func (r *recovery) entries() error {
-	return r.each(classEntry, func(item *badger.Item) error {
-		e, err := itemEntry(item)
+	return r.each(classEntry, func(it item) error {
+		e, err := itemEntry(it)
 		if errors.Is(err, spool.ErrCorrupt) {
-			return r.brokenEntry(item)
+			return r.brokenEntry(it)
 		}
 		if err != nil {
 			return err
@@ -425,7 +396,7 @@ func (e *entry) dropVolatile() bool {
 // unused deletes chunks that no entry refers to any more.
 func (r *recovery) unused() error {
 	ix := r.s.index
-	look := seeker{txn: r.txn}
+	look := seeker{at: r.at}
 	for page, p := range ix.refs.pages {
 		for i, v := range p.n {
 			id := page*refPageSize + uint64(i)

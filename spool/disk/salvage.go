@@ -1,10 +1,8 @@
 package disk
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
-
-	badger "github.com/dgraph-io/badger/v4"
 )
 
 // salvage brings back the chunks whose keys were in a table that is lost. The
@@ -14,36 +12,25 @@ func (r *recovery) salvage() error {
 	if !r.suspect {
 		return nil
 	}
-	logs, err := logsIn(r.s.opts.Dir, ".vlog")
-	if err != nil {
-		return err
-	}
 	found := 0
-	for _, path := range logs {
-		_, err := walkLog(path, func(rec *logRecord) error {
-			if len(rec.key) < 9 || rec.key[0] != classChunk || rec.deleted {
-				return nil
-			}
-			_, err := r.txn.Get(rec.key)
-			if !errors.Is(err, badger.ErrKeyNotFound) {
-				return err
-			}
-			found++
-			key, value := append([]byte(nil), rec.key...), append([]byte(nil), rec.value...)
-			r.changes.set(key, value)
-			return r.flush(salvageChunks)
-		})
-		if err != nil {
-			return fmt.Errorf("salvage: %w", err)
+	err := r.s.engine.remains(func(key, value []byte) error {
+		if there, err := has(r.at, key); there || err != nil {
+			return err
 		}
+		found++
+		r.changes.set(bytes.Clone(key), bytes.Clone(value))
+		return r.flush(salvageChunks)
+	})
+	if err == nil {
+		err = r.flush(0)
 	}
-	if err := r.flush(0); err != nil {
+	if err != nil {
 		return fmt.Errorf("salvage: %w", err)
 	}
 	if found > 0 {
 		r.s.tell(troubleTables, fmt.Sprintf("%d chunks were brought back from the value logs; messages may come twice", found))
-		r.txn.Discard()
-		r.txn = r.s.db.NewTransaction(false)
+		r.at.close()
+		r.at = r.s.engine.now()
 	}
 	return nil
 }

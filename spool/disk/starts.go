@@ -19,7 +19,8 @@ const (
 	startsMax = 2
 	// asideMax bounds the folders that were set aside. They hold what was
 	// confirmed, so none is ever deleted; beyond it the start fails.
-	asideMax = 4
+	asideMax  = 4
+	asideMark = ".bad-" // between the folder's name and the time
 	// settledAfter is how long a store has run when its start was good.
 	settledAfter = time.Minute
 )
@@ -27,6 +28,7 @@ const (
 // starts is the counter. Its file holds the boot, a phase, and how many starts
 // of that boot have failed so far, this one included.
 type starts struct {
+	on     ground
 	dir    string
 	boot   string
 	failed int
@@ -42,9 +44,9 @@ const (
 // the same boot count: a power cut says nothing against the files. crashed
 // tells that the last process ended by a mistake in the store and not by a
 // signal, so that its start was a failure even though the spool did open.
-func readStarts(dir string, crashed bool) starts {
-	s := starts{dir: dir, boot: bootID()}
-	b, err := os.ReadFile(guardFile(dir, "starts"))
+func readStarts(on ground, dir string, crashed bool) starts {
+	s := starts{on: on, dir: dir, boot: on.boot()}
+	b, err := on.read(guardFile(dir, "starts"))
 	if err != nil {
 		return s // none yet
 	}
@@ -88,7 +90,7 @@ func (s *starts) good() error {
 
 func (s *starts) note(phase string) error {
 	s.phase = phase
-	return keep(guardFile(s.dir, "starts"), fmt.Appendf(nil, "%s %s %d\n", s.boot, phase, s.failed))
+	return keep(s.on, guardFile(s.dir, "starts"), fmt.Appendf(nil, "%s %s %d\n", s.boot, phase, s.failed))
 }
 
 // bootID tells boots apart; "-" where the kernel does not say.
@@ -101,22 +103,28 @@ func bootID() string {
 }
 
 // setAside renames the folder and makes an empty one in its place.
-func setAside(dir string, now time.Time) (to string, err error) {
+func setAside(on files, dir string, now time.Time) (to string, err error) {
 	dir = filepath.Clean(dir)
-	earlier, err := filepath.Glob(dir + ".bad-*")
+	beside, err := on.list(filepath.Dir(dir))
 	if err != nil {
 		return "", fmt.Errorf("set spool aside: %w", err)
 	}
-	if len(earlier) >= asideMax {
+	earlier := 0
+	for name := range beside {
+		if strings.HasPrefix(name, filepath.Base(dir)+asideMark) {
+			earlier++
+		}
+	}
+	if earlier >= asideMax {
 		return "", fmt.Errorf("spool %s failed %d times, and %d spools stand aside already: look at the disk, and salvage or remove them",
-			dir, startsMax, len(earlier))
+			dir, startsMax, earlier)
 	}
-	to = dir + ".bad-" + now.UTC().Format("20060102-150405")
-	if _, err := os.Lstat(to); err == nil {
-		to += fmt.Sprintf("-%d", len(earlier))
+	to = dir + asideMark + now.UTC().Format("20060102-150405")
+	if _, there := beside[filepath.Base(to)]; there {
+		to += fmt.Sprintf("-%d", earlier)
 	}
-	if err := os.Rename(dir, to); err != nil {
+	if err := on.rename(dir, to); err != nil {
 		return "", fmt.Errorf("set spool aside: %w", err)
 	}
-	return to, errors.Join(os.MkdirAll(dir, 0o700), syncFolder(filepath.Dir(dir)))
+	return to, errors.Join(on.mkdir(dir), on.syncFolder(filepath.Dir(dir)))
 }

@@ -3,12 +3,10 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	badger "github.com/dgraph-io/badger/v4"
 
 	"leveret/spool"
 )
@@ -16,10 +14,8 @@ import (
 // Store is an open spool. Open makes it, Run drives it, Close ends it.
 type Store struct {
 	opts   Options
-	db     *badger.DB
-	latch  *latch
-	lock   *os.File
-	files  *folder
+	engine engine
+	lock   io.Closer
 	zip    *zipper
 	out    writer
 	cache  *chunkCache
@@ -209,7 +205,7 @@ func (s *Store) Stats() spool.Stats {
 	st := s.stats
 	st.StagedBytes = s.stagedBytesLocked()
 	st.BudgetBytes = s.budget.Load()
-	st.DiskBytes = s.files.used()
+	st.DiskBytes = s.engine.used()
 	return st
 }
 
@@ -220,16 +216,14 @@ func (s *Store) Load(def func(string, []byte) error, queue func(spool.Depth) err
 		return err
 	}
 	defer s.release(snap)
-	it := snap.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classDef}})
-	defer it.Close()
 	if s.torn {
 		if err := def("", nil); err != nil {
 			return err
 		}
 	}
-	for it.Rewind(); it.Valid(); it.Next() {
-		name := string(it.Item().Key()[1:])
-		stored, err := it.Item().ValueCopy(nil)
+	err = list(snap.at, classDef, func(it item) error {
+		name := string(it.Key()[1:])
+		stored, err := valueOf(it)
 		if err != nil {
 			return fmt.Errorf("read definition %q: %w", name, err)
 		}
@@ -240,9 +234,10 @@ func (s *Store) Load(def func(string, []byte) error, queue func(spool.Depth) err
 		if err != nil {
 			return err
 		}
-		if err := def(name, value); err != nil {
-			return err
-		}
+		return def(name, value)
+	})
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	depths := s.depths
@@ -286,16 +281,10 @@ func (s *Store) Close() error {
 	}
 	s.snaps.Wait() // readers that have begun may end
 	var err error
-	if sound && s.latch.err() == nil { // else nobody knows what is true
+	if sound && s.engine.fault() == nil { // else nobody knows what is true
 		err = s.leaveNotes()
 	}
-	err = errors.Join(err, s.closeFiles())
-	if err == nil {
-		err = s.latch.err()
-	}
-	if err == nil && sound {
-		err = copyManifest(s.opts.Dir)
-	}
+	err = errors.Join(err, s.closeFiles(sound && err == nil))
 	if !errors.Is(err, errClosing) { // else Badger still writes
 		err = errors.Join(err, s.lock.Close()) // gives the lock back
 	}
@@ -312,7 +301,7 @@ func (s *Store) leaveNotes() error {
 
 // snapshot is the database as of one commit, shared by readers.
 type snapshot struct {
-	txn  *badger.Txn
+	at   moment
 	uses int // under the store's lock; one is the store's own
 }
 
@@ -336,7 +325,7 @@ func (s *Store) release(n *snapshot) {
 	unused := n.uses == 0
 	s.mu.Unlock()
 	if unused {
-		n.txn.Discard()
+		n.at.close()
 		s.snaps.Done()
 	}
 }
@@ -344,7 +333,7 @@ func (s *Store) release(n *snapshot) {
 // refresh makes the database as it is now the snapshot of readers; publish
 // changes what else they see in the same moment.
 func (s *Store) refresh(publish func()) {
-	next := &snapshot{txn: s.db.NewTransaction(false), uses: 1}
+	next := &snapshot{at: s.engine.now(), uses: 1}
 	s.snaps.Add(1)
 	s.mu.Lock()
 	old := s.snap

@@ -94,7 +94,7 @@ func renewTable(from, to string) (any bool, err error) {
 	if err != nil || b.Empty() {
 		return false, err
 	}
-	return true, keep(to, b.Finish())
+	return true, keep(osFiles{}, to, b.Finish())
 }
 
 // tableRenewed is only a hint for the builder's first allocation.

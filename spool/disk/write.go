@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	badger "github.com/dgraph-io/badger/v4"
-
 	"leveret/spool"
 )
 
@@ -43,34 +41,25 @@ const (
 	changeOverhead = 40
 )
 
-// writer puts changes into the database, each call in one synced transaction
-// or, for more than fits, with the effect of one.
+// writer puts changes into the engine, each call in one commit or, for more
+// than fits, with the effect of one.
 type writer struct {
-	db        *badger.DB
-	threshold int64 // larger values count as pointers
-	sizeMax   int64
-	countMax  int64
+	engine
+	max limits
 }
 
-func newWriter(db *badger.DB) writer {
-	return writer{
-		db:        db,
-		threshold: db.Opts().ValueThreshold,
-		sizeMax:   db.MaxBatchSize() - 1<<10,
-		countMax:  db.MaxBatchCount() - 8,
-	}
-}
+func newWriter(e engine) writer { return writer{e, e.limits()} }
 
 func (w writer) cost(c change) int64 {
 	n := int64(len(c.value))
-	if n >= w.threshold {
+	if n >= w.max.pointed {
 		n = 0
 	}
 	return int64(len(c.key)) + n + changeOverhead
 }
 
 func (w writer) fits(list []change) bool {
-	return int64(len(list)) <= w.countMax && w.logged(list) <= w.sizeMax
+	return int64(len(list)) <= w.max.changes && w.logged(list) <= w.max.bytes
 }
 
 // logged is about how much some changes take in the write-ahead log.
@@ -90,7 +79,7 @@ func (w writer) write(list []change) error {
 	// all else goes through the redo list, in order.
 	var first, rest []change
 	for _, c := range list {
-		if c.key[0] == classChunk && c.value != nil && int64(len(c.value)) >= w.threshold {
+		if c.key[0] == classChunk && c.value != nil && int64(len(c.value)) >= w.max.pointed {
 			first = append(first, c)
 		} else {
 			rest = append(rest, c)
@@ -113,8 +102,8 @@ func (w writer) redo(list []change, parts int) error {
 	}
 	for len(list) > 0 {
 		n, size := 0, int64(0)
-		for n < len(list) && int64(n) < w.countMax {
-			if size += w.cost(list[n]); size > w.sizeMax && n > 0 {
+		for n < len(list) && int64(n) < w.max.changes {
+			if size += w.cost(list[n]); size > w.max.bytes && n > 0 {
 				break
 			}
 			n++
@@ -129,26 +118,6 @@ func (w writer) redo(list []change, parts int) error {
 		list = list[n:]
 	}
 	return nil
-}
-
-func (w writer) commit(list []change) error {
-	if len(list) == 0 {
-		return nil
-	}
-	txn := w.db.NewTransaction(true)
-	defer txn.Discard()
-	for _, c := range list {
-		var err error
-		if c.value == nil {
-			err = txn.Delete(c.key)
-		} else {
-			err = txn.Set(c.key, c.value)
-		}
-		if err != nil {
-			return fmt.Errorf("stage key %.16x of %d bytes: %w", c.key, len(c.value), err)
-		}
-	}
-	return txn.Commit()
 }
 
 func encodeRedo(list []change) (parts [][]byte) {
