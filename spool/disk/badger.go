@@ -35,6 +35,9 @@ func (onDisk) open(o *Options) (engine, error) {
 		e.files, err = openFolder(o.Dir)
 	}
 	if err == nil {
+		e.files.anchor = newAnchor(e.db, o.Dir)
+	}
+	if err == nil {
 		err = e.files.settle(measureEvery)
 	}
 	if err != nil {
@@ -81,8 +84,8 @@ type badgerEngine struct {
 	latch *latch
 	files *folder
 
-	paged time.Time // when memory was last looked at; the writer's, as seen is
-	seen  int64     // bytes moved at that time
+	rested time.Time // the last time; the writer's, as seen is
+	seen   int64     // bytes moved when memory was last looked at
 }
 
 func (e *badgerEngine) limits() limits {
@@ -129,14 +132,21 @@ func (e *badgerEngine) settled(wrote int64) error {
 	if err := e.latch.err(); err != nil {
 		return err
 	}
-	return e.files.settle(wrote)
+	if err := e.files.settle(wrote); err != nil {
+		return err
+	}
+	return e.files.anchor.lift()
 }
 
 func (e *badgerEngine) now() moment { return &badgerMoment{e.db.NewTransaction(false), e.files} }
 
 // flush has Badger flush its memtable by dropping the prefix of a key that was
-// just written: it offers no other way.
+// just written: it offers no other way. That compacts too, and an old anchor
+// would keep what was deleted since.
 func (e *badgerEngine) flush(scratch []byte) error {
+	if err := e.files.anchor.move(e.files.d.Sync); err != nil {
+		return fmt.Errorf("sync spool folder: %w", err)
+	}
 	if err := e.db.DropPrefix(scratch); err != nil {
 		return err
 	}
@@ -159,6 +169,7 @@ func (e *badgerEngine) sweep(dead []float64) (more bool, err error) {
 		}
 	}
 	if gc == nil {
+		e.files.anchor.dead++
 		return true, e.settled(0)
 	}
 	if err := e.settled(measureEvery); err != nil {
@@ -200,26 +211,47 @@ func (e *badgerEngine) measure() error {
 	return e.files.measure()
 }
 
-// pageOutEvery is how often resident memory is looked at during work.
-const pageOutEvery = time.Second
+// restEvery is how often files and memory are looked at during work.
+const restEvery = time.Second
 
-// rest keeps resident memory in its bound: now and then during work, and
-// whenever half of the bound has gone through the files.
-func (e *badgerEngine) rest(now time.Time) time.Time {
+// rest looks again at a folder in which Badger was at work, so that nothing
+// is held for long, and keeps resident memory in its bound: now and then during
+// work, and whenever half of the bound has gone through the files.
+func (e *badgerEngine) rest(now time.Time) (again time.Time, err error) {
 	limit, moved := e.opts.ResidentMax, e.files.moved.Load()
-	if limit <= 0 || moved == e.seen {
-		return time.Time{}
+	at := e.rested.Add(restEvery)
+	if at.After(now) && (limit <= 0 || moved-e.seen < limit/2) {
+		if e.files.restless || limit > 0 && moved != e.seen {
+			return at, nil
+		}
+		return time.Time{}, nil
 	}
-	if at := e.paged.Add(pageOutEvery); at.After(now) && moved-e.seen < limit/2 {
-		return at
+	e.rested = now
+	if e.files.restless {
+		if err = e.settled(0); e.files.restless {
+			again = now.Add(restEvery)
+		}
 	}
-	pageOut(e.opts.Dir, limit)
-	e.paged, e.seen = now, moved
-	return time.Time{}
+	if limit > 0 && moved != e.seen {
+		pageOut(e.opts.Dir, limit)
+		e.seen = moved
+	}
+	return again, err
 }
 
+// close leaves Badger nothing to flush, because then nothing would hold its log.
 func (e *badgerEngine) close(sound bool) error {
-	err := e.closeBadger()
+	var err error
+	if sound {
+		scratch := []byte{classScratch}
+		if err = e.commit([]change{{scratch, scratch}}); err == nil {
+			err = e.flush(scratch)
+		}
+	}
+	if e.files != nil && e.files.anchor != nil {
+		e.files.anchor.close()
+	}
+	err = errors.Join(err, e.closeBadger())
 	if e.files != nil {
 		err = errors.Join(err, e.files.close())
 	}

@@ -59,7 +59,9 @@ func (c *committer) run(ctx context.Context) error {
 			if err := c.commit(); err != nil {
 				return err
 			}
-			c.engine.rest(now)
+			if _, err := c.engine.rest(now); err != nil {
+				return err
+			}
 			continue
 		}
 		if ctx.Err() != nil {

@@ -47,7 +47,11 @@
 // from chunks (rebuild.go), lost chunks brought back from the value logs
 // (salvage.go), and definitions from their copy (defcopy.go). Whatever is damaged
 // goes to the folder quarantine; the guard's own files are in the folder guard.
-// A repair may bring messages back that had left: better twice than never.
+// A repair may bring messages back that had left: better twice than never. It
+// is begun only by damage: a table that is gone or does not read, a manifest
+// that lost more than an unfinished change, an index entry, or a part of a redo
+// list. It is told as trouble with its count. A power cut alone never begins one,
+// not even where a name is only safe when its folder was synced (anchor.go).
 //
 // Offline reads a spool without Badger's database, for the spool commands.
 //

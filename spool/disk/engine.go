@@ -58,7 +58,7 @@ type engine interface {
 	measure() error
 	// rest gives memory back when it is time and says when to call it again;
 	// zero is not before something was read or written.
-	rest(now time.Time) time.Time
+	rest(now time.Time) (again time.Time, err error)
 	// fault is an error that nobody was told of otherwise.
 	fault() error
 	// close ends the engine. sound says that no commit has failed.

@@ -87,10 +87,12 @@ func volume(dir string) (free, total int64, err error) {
 type folder struct {
 	dir      string
 	d        *os.File
-	changed  time.Time    // of the folder, when it was last synced
+	names    names        // those that are safe
+	restless bool         // there were new ones when it was last looked at
 	moved    atomic.Int64 // bytes that went through the mapped files
-	ahead    paver        // the writer's
-	manifest struct {     // as last copied
+	ahead    paver        // the writer's, as anchor is
+	anchor   *anchor
+	manifest struct { // as last copied
 		size    int64
 		changed time.Time
 	}
@@ -105,11 +107,41 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool folder: %w", err)
 	}
-	return &folder{dir: dir, d: d, ahead: paver{dir: dir, stale: true}}, nil
+	return &folder{dir: dir, d: d, names: newNames(), ahead: paver{dir: dir, stale: true}}, nil
 }
 
-// sameTick is the span in which two changes of a folder may carry the same time.
-const sameTick = 50 * time.Millisecond
+// names are those of the files in a folder, by their hashes. They are looked at
+// and not the folder's time, which clocks make coarse and file systems late.
+type names struct {
+	buf        []byte
+	known, now map[uint64]struct{}
+}
+
+func newNames() names {
+	return names{buf: make([]byte, 8<<10), known: make(map[uint64]struct{}), now: make(map[uint64]struct{})}
+}
+
+// look reports whether there are names that are not known to be safe.
+func (n *names) look(d *os.File) (fresh bool, err error) {
+	clear(n.now)
+	err = eachName(d, n.buf, func(name []byte) {
+		h := uint64(14695981039346656037) // FNV-1a
+		for _, c := range name {
+			h = (h ^ uint64(c)) * 1099511628211
+		}
+		n.now[h] = struct{}{}
+		if _, ok := n.known[h]; !ok {
+			fresh = true
+		}
+	})
+	if err == nil && !fresh {
+		n.safe()
+	}
+	return fresh, err
+}
+
+// safe notes that what was looked at is synced.
+func (n *names) safe() { n.known, n.now = n.now, n.known }
 
 // measureEvery is how many bytes are written between two looks at the files.
 const measureEvery = 4 << 20
@@ -117,25 +149,29 @@ const measureEvery = 4 << 20
 // settle is called when wrote bytes were written and before anything is
 // promised about them: a new file is only safe when its name is.
 func (f *folder) settle(wrote int64) error {
-	info, err := f.d.Stat()
-	if err != nil {
-		return fmt.Errorf("look at spool folder: %w", err)
-	}
 	f.moved.Add(wrote)
 	f.mu.Lock()
 	f.since += wrote
 	grown := f.since >= measureEvery
 	f.mu.Unlock()
-	if err := f.followManifest(); err != nil {
+	copied, err := f.followManifest()
+	if err != nil {
 		return err
 	}
-	if at := info.ModTime(); !at.Equal(f.changed) || time.Since(at).Abs() < sameTick {
-		if err := f.d.Sync(); err != nil {
+	if f.restless, err = f.names.look(f.d); err != nil {
+		return err
+	}
+	if f.restless {
+		if err := f.anchor.move(f.d.Sync); err != nil {
 			return fmt.Errorf("sync spool folder: %w", err)
 		}
-		f.changed, f.ahead.stale = at, true
+		f.names.safe()
+		f.ahead.stale = true
 		adviseRandom(f.dir)
 		grown = true
+	}
+	if err := copied(); err != nil {
+		return err
 	}
 	if grown {
 		return f.measure()
@@ -143,23 +179,31 @@ func (f *folder) settle(wrote int64) error {
 	return nil
 }
 
-// followManifest copies the manifest when it has changed.
-func (f *folder) followManifest() error {
+// followManifest reads the manifest when it has changed. What it answers writes
+// the copy, when the names of all tables that were read are safe.
+func (f *folder) followManifest() (write func() error, err error) {
+	nothing := func() error { return nil }
 	info, err := os.Stat(filepath.Join(f.dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it is being replaced
+		return nothing, nil // it is being replaced
 	}
 	if err != nil {
-		return fmt.Errorf("look at manifest: %w", err)
+		return nil, fmt.Errorf("look at manifest: %w", err)
 	}
 	if info.Size() == f.manifest.size && info.ModTime().Equal(f.manifest.changed) {
+		return nothing, nil
+	}
+	m, err := readManifest(filepath.Join(f.dir, manifestName))
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := m.copyTo(f.dir); err != nil {
+			return err
+		}
+		f.manifest.size, f.manifest.changed = info.Size(), info.ModTime()
 		return nil
-	}
-	if err := copyManifest(f.dir); err != nil {
-		return err
-	}
-	f.manifest.size, f.manifest.changed = info.Size(), info.ModTime()
-	return nil
+	}, nil
 }
 
 // measure counts blocks, not sizes: Badger's files have holes.

@@ -150,8 +150,16 @@ func checkPromise(t *testing.T, dir string, promised spool.Pos) {
 }
 
 // kept opens a spool that child wrote and looks for everything up to promised.
-func kept(dir string, promised spool.Pos) error {
-	s, err := disk.Open(small(dir))
+func kept(dir string, promised spool.Pos) (err error) {
+	var told told
+	o := small(dir)
+	o.Trouble = told.trouble
+	defer func() {
+		if err != nil && len(told.text) > 0 {
+			err = fmt.Errorf("%w; told was %q", err, told.text)
+		}
+	}()
+	s, err := disk.Open(o)
 	if err != nil {
 		return err
 	}

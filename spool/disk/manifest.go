@@ -88,11 +88,15 @@ func (m *manifest) parse(b []byte) {
 
 // encode writes the tables that are live as one change set.
 func (m *manifest) encode() ([]byte, error) {
-	var set pb.ManifestChangeSet
+	var changes []*pb.ManifestChange
 	for _, id := range m.tables() {
-		set.Changes = append(set.Changes, m.live[id])
+		changes = append(changes, m.live[id])
 	}
-	body, err := proto.Marshal(&set)
+	return m.encodeSet(changes)
+}
+
+func (m *manifest) encodeSet(changes []*pb.ManifestChange) ([]byte, error) {
+	body, err := proto.Marshal(&pb.ManifestChangeSet{Changes: changes})
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
@@ -114,8 +118,15 @@ func (m *manifest) tables() []uint64 {
 // copyManifest keeps the meaning of the manifest as it is now.
 func copyManifest(dir string) error {
 	m, err := readManifest(filepath.Join(dir, manifestName))
-	if err != nil || m.magic == nil {
+	if err != nil {
 		return err
+	}
+	return m.copyTo(dir)
+}
+
+func (m *manifest) copyTo(dir string) error {
+	if m.magic == nil {
+		return nil
 	}
 	b, err := m.encode()
 	if err != nil {
@@ -155,15 +166,41 @@ func judge(now, old *manifest, there map[uint64]bool) verdict {
 		return trust
 	}
 	if old.magic != nil && old.whole && len(old.live) == len(there) {
-		same := true
+		same, newest := true, uint64(0)
 		for id := range old.live {
-			same = same && there[id]
+			same, newest = same && there[id], max(newest, id)
+		}
+		for id := range now.live { // a lost one that the copy is too old for
+			same = same && (there[id] || id < newest)
 		}
 		if same {
 			return restore
 		}
 	}
 	return rebuild
+}
+
+// spare reports a table that is not of the database: it was not finished when
+// the power went, or others took its place. Badger cuts tables to nothing before it
+// removes them. A manifest that lost its end knows nothing of some that its copy
+// still names.
+func (m *manifest) spare(id uint64, old *manifest) bool {
+	return m.magic != nil && m.live[id] == nil && (m.named[id] || old.live[id] == nil)
+}
+
+// forget takes out the tables that were written when the power went: they are
+// not there, the copy does not know them yet, and the logs they were made of are
+// still there, as Badger may not delete those before the copy is made.
+func (m *manifest) forget(old *manifest, there map[uint64]bool, logs int) {
+	if old.magic == nil || logs == 0 {
+		return
+	}
+	for id := range m.live {
+		if !there[id] && !old.named[id] {
+			delete(m.live, id)
+			m.whole = false
+		}
+	}
 }
 
 // all makes a manifest of all tables that are there. They go to level 0, where

@@ -95,7 +95,11 @@ func (m *mender) tables() error {
 	if err != nil {
 		return err
 	}
-	named, err := readManifest(filepath.Join(m.dir, manifestName))
+	now, err := readManifest(filepath.Join(m.dir, manifestName))
+	if err != nil {
+		return err
+	}
+	old, err := readManifest(guardFile(m.dir, manifestName))
 	if err != nil {
 		return err
 	}
@@ -112,10 +116,10 @@ func (m *mender) tables() error {
 		if !errors.Is(err, spool.ErrCorrupt) {
 			return err
 		}
-		if named.magic != nil && !named.named[id] {
-			m.log.Info("unfinished table removed", "file", name)
-			if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
-				return fmt.Errorf("remove unfinished table: %w", err)
+		if now.spare(id, old) {
+			m.log.Info("unfinished or replaced table removed", "file", name)
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("remove table: %w", err)
 			}
 			continue
 		}
@@ -212,6 +216,11 @@ func (m *mender) manifest() error {
 	if now.magic == nil && len(there) == 0 && !m.suspect {
 		return m.noManifest(path)
 	}
+	logs, err := logsIn(m.dir, ".mem") // the empty ones are gone
+	if err != nil {
+		return err
+	}
+	now.forget(old, there, len(logs))
 	var right *manifest
 	switch judge(now, old, there) {
 	case trust:
@@ -244,10 +253,15 @@ func (m *mender) noManifest(path string) error {
 	return nil
 }
 
-// replace writes the manifest and keeps the damaged one.
+// replace writes the manifest and keeps the damaged one. There is one at every
+// moment.
 func (m *mender) replace(path string, b []byte) error {
-	if _, err := os.Stat(path); err == nil {
-		if err := m.setAside(manifestName); err != nil {
+	damaged, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read manifest: %w", err)
+	}
+	if len(damaged) > 0 {
+		if err := keep(osFiles{}, filepath.Join(m.dir, quarantineName, manifestName), damaged); err != nil {
 			return err
 		}
 	}

@@ -64,7 +64,9 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	}
 	c.merges(now, next)
 	j := &c.janitor
-	if at := c.engine.rest(now); !at.IsZero() {
+	if at, err := c.engine.rest(now); err != nil {
+		return look, err
+	} else if !at.IsZero() {
 		next(at)
 	}
 	if j.done != nil || j.passes > 0 || j.freed <= 0 {
