@@ -40,6 +40,8 @@ type committer struct {
 	merger  merger
 	writers []*chunkWriter // buffers for chunks, used again
 
+	waiting bool // for space on the volume; it was told
+
 	pace     time.Time // small groups wait until then, see spend
 	settled  time.Time // when the start will have been good; zero: it was
 	defsDue  time.Time // when definitions are to be copied; zero: nothing changed
@@ -50,34 +52,16 @@ func (c *committer) run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		now := c.opts.Now()
-		due, staged := c.due()
-		if staged && (!due.After(now) || ctx.Err() != nil) {
-			if err := c.awaitSpace(ctx); err != nil {
-				return err
-			}
-			if err := c.commit(); err != nil {
-				return err
-			}
-			if _, err := c.engine.rest(now); err != nil {
-				return err
-			}
-			continue
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if more, err := c.inBetween(); err != nil {
-			return err
-		} else if more {
-			continue
-		}
-		look, err := c.tend(now)
+		ends := ctx.Err() != nil // asked once, or what is staged could be left behind
+		look, more, err := c.turn(ends)
 		if err != nil {
 			return err
 		}
-		if staged && (look.IsZero() || due.Before(look)) {
-			look = due
+		if more {
+			continue
+		}
+		if ends {
+			return nil
 		}
 		var later <-chan time.Time
 		if !look.IsZero() {
@@ -96,31 +80,56 @@ func (c *committer) run(ctx context.Context) error {
 	}
 }
 
-// awaitSpace waits while the volume is so full that writing would end the
-// process. What is staged keeps waiting too, and nothing of it is promised.
-func (c *committer) awaitSpace(ctx context.Context) error {
+// turn does one piece of work, if there is one; otherwise it says when to look
+// again, zero for not before something happens. At the end only what is staged is
+// work.
+func (c *committer) turn(ends bool) (look time.Time, more bool, err error) {
+	now := c.opts.Now()
+	due, staged := c.due()
+	if staged && (ends || !due.After(now)) {
+		if wait, err := c.noSpace(); err != nil || wait && !ends {
+			return now.Add(spaceLook), false, err
+		} else if wait {
+			return look, false, errNoSpace
+		}
+		if err := c.commit(); err != nil {
+			return look, false, err
+		}
+		_, err := c.engine.rest(now)
+		return look, true, err
+	}
+	if ends {
+		return look, false, nil
+	}
+	if more, err := c.inBetween(); more || err != nil {
+		return look, more, err
+	}
+	if look, err = c.tend(now); err != nil {
+		return look, false, err
+	}
+	if staged && (look.IsZero() || due.Before(look)) {
+		look = due
+	}
+	return look, false, nil
+}
+
+// noSpace reports whether the volume is so full that writing would end the
+// process. What is staged keeps waiting then, and nothing of it is promised.
+func (c *committer) noSpace() (wait bool, err error) {
 	c.mu.Lock()
 	bytes := c.staged.bytes
 	c.mu.Unlock()
-	told := false
-	for {
-		err := c.mayWrite(bytes)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, errNoSpace) || ctx.Err() != nil {
-			return err
-		}
-		if !told {
-			told = true
-			c.opts.Log.Error("commits wait for space", "dir", c.opts.Dir, "err", err)
-		}
-		c.gate()
-		select {
-		case <-time.After(spaceLook):
-		case <-ctx.Done():
-		}
+	err = c.mayWrite(bytes)
+	if !errors.Is(err, errNoSpace) {
+		c.waiting = false
+		return false, err
 	}
+	if !c.waiting {
+		c.waiting = true
+		c.opts.Log.Error("commits wait for space", "dir", c.opts.Dir, "err", err)
+	}
+	c.gate()
+	return true, nil
 }
 
 // inBetween does one step of the work that goes on between commits.
