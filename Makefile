@@ -72,6 +72,8 @@ FAULTS := ^(TestIOFaults|TestStalls|TestFullVolumes|TestDamagedFiles|TestPowerCu
 
 soak: build $(NODE_PACKAGES) ## what is written to the disk, its faults and power cuts in large numbers (as root), then the whole story again and again for SOAKTIME (1h)
 	$(GO) test -count=1 -tags soak -timeout 20m -run 'FullVolume|SpaceComesBack|WriteAmplification|ConsumedInTime|DrainCost' ./spool/disk
+	SIM_SEEDS=1000000 $(GO) test -count=1 -timeout 0 -run '^TestSimulation$$' ./spool/disk
+	$(TRIAL) SPOOL_CUTS=100 $(GO) test -count=1 -v -timeout 0 -run '^TestSpoolCuts$$' $(INTEROP)
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '$(FAULTS)' $(INTEROP)
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
 
