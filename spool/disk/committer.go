@@ -180,8 +180,13 @@ func (c *committer) spend(at time.Time) {
 	if n <= 0 {
 		return
 	}
-	full := at.Add(-commitBurst * time.Second)
-	c.pace = later(c.pace, full).Add(time.Second / time.Duration(n))
+	full, share := at.Add(-commitBurst*time.Second), time.Second/time.Duration(n)
+	c.pace = later(c.pace, full).Add(share)
+	// Full groups do not wait, and what they spend is not owed: small ones
+	// would wait for minutes after a burst.
+	if next := at.Add(share); c.pace.After(next) {
+		c.pace = next
+	}
 }
 
 // echoMax is how soon after its answer a peer that waited for it has sent the
