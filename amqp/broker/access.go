@@ -45,9 +45,25 @@ type Impersonator interface {
 	Impersonates() bool
 }
 
-// CheckProps refuses properties that the connection may not publish: another
-// user's id, and an expiration that is no number.
-func (c *Conn) CheckProps(p amqp.Properties) error {
+// CheckHeader refuses, before its body has come, a message to an exchange with
+// properties that the connection may not publish. What is wrong with the exchange
+// is told first.
+func (s *Session) CheckHeader(exchange string, p amqp.Properties) error {
+	err := s.conn.checkProps(p)
+	if err == nil {
+		return nil
+	}
+	v := s.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, wrong := v.writableLocked(s, exchange); wrong != nil {
+		return wrong
+	}
+	return err
+}
+
+// checkProps refuses another user's id, and an expiration that is no number.
+func (c *Conn) checkProps(p amqp.Properties) error {
 	if !p.Has(amqp.HasUserID | amqp.HasExpiration) {
 		return nil
 	}

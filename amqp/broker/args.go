@@ -55,8 +55,8 @@ func (a *queueArgs) lanes() int { return a.maxPriority + 1 }
 // comparedQueueArgs are those that a second declaration must have alike; other
 // arguments are kept and not compared (RabbitMQ's rule).
 var comparedQueueArgs = []string{
-	"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
-	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
+	"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key",
+	"x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow",
 	"x-single-active-consumer", "x-delivery-limit", "x-queue-type",
 	"x-spool-priority", argDeduplication, argDedupHeader, argDedupCacheSize, argDedupCacheTTL,
 	"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max", "x-consumer-timeout",
@@ -74,47 +74,45 @@ type argReader struct {
 // RabbitMQ's words.
 func parseQueueArgs(thing string, args amqp.Table, types QueueTypes) (queueArgs, error) {
 	r := argReader{thing: thing, args: args, types: types}
-	a := queueArgs{
-		ttl:          r.number("x-message-ttl", -1, 0),
-		expires:      r.number("x-expires", 0, 1),
-		maxLength:    r.number("x-max-length", -1, 0),
-		maxBytes:     r.number("x-max-length-bytes", -1, 0),
-		maxPriority:  int(r.number("x-max-priority", 0, 0)),
-		singleActive: r.flag("x-single-active-consumer"),
-		attended:     r.flag(ArgAttended),
-
-		spoolPriority:   int(r.number("x-spool-priority", 0, 0)),
-		consumerTimeout: r.number("x-consumer-timeout", 0, 1),
-	}
-	a.retryMin, a.retryMax = r.retry()
-	a.deliveryLimit = r.deliveryLimit(a.retryMin > 0 || r.kind() == TypeQuorum)
-	if a.maxPriority > 255 {
-		r.refuse("x-max-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.maxPriority))
-	}
-	if a.spoolPriority > spoolPriorityMax {
-		r.refuse("x-spool-priority", fmt.Sprintf("{max_value_exceeded,%d}", a.spoolPriority))
-	}
+	var a queueArgs
+	// In RabbitMQ's order: of several mistakes the first is told.
 	a.deadExchange, a.deadLettering = r.text("x-dead-letter-exchange")
+	a.expires = r.number("x-expires", 0, 1)
+	a.ttl = r.number("x-message-ttl", -1, 0)
 	a.deadKey, a.deadKeyGiven = r.text("x-dead-letter-routing-key")
 	if a.deadKeyGiven && !a.deadLettering {
 		r.refuse("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined")
 	}
+	a.maxLength = r.number("x-max-length", -1, 0)
+	a.maxBytes = r.number("x-max-length-bytes", -1, 0)
+	a.maxPriority = int(r.atMost("x-max-priority", 255))
+	a.overflow = r.overflow()
+	r.queueType()
+	a.singleActive = r.flag("x-single-active-consumer")
+	a.attended = r.flag(ArgAttended)
+	a.spoolPriority = int(r.atMost("x-spool-priority", spoolPriorityMax))
+	a.consumerTimeout = r.number("x-consumer-timeout", 0, 1)
+	a.retryMin, a.retryMax = r.retry()
+	a.deliveryLimit = r.deliveryLimit(a.retryMin > 0 || r.kind() == TypeQuorum)
+	r.window()
+	return a, r.err
+}
+
+func (r *argReader) overflow() overflow {
 	switch how, _ := r.text("x-overflow"); how {
 	case "", "drop-head":
 	case "reject-publish":
-		a.overflow = rejectPublish
+		return rejectPublish
 	case "reject-publish-dlx":
-		a.overflow = rejectPublishDead
+		return rejectPublishDead
 	case "thin":
-		a.overflow = thin
+		return thin
 	case "keep-last":
-		a.overflow = keepLast
+		return keepLast
 	default:
 		r.refuse("x-overflow", "invalid_overflow")
 	}
-	r.queueType()
-	r.window()
-	return a, r.err
+	return dropHead
 }
 
 // deliveryLimitDefault is RabbitMQ's for quorum queues.
@@ -182,6 +180,15 @@ func (r *argReader) number(key string, none, least int64) int64 {
 		r.refuse(key, "{value_zero,0}")
 	case n > numberMax:
 		r.refuse(key, fmt.Sprintf("{value_too_large,%d}", n))
+	}
+	return n
+}
+
+// atMost reads a whole number from 0 to most.
+func (r *argReader) atMost(key string, most int64) int64 {
+	n := r.number(key, 0, 0)
+	if n > most {
+		r.refuse(key, fmt.Sprintf("{max_value_exceeded,%d}", n))
 	}
 	return n
 }

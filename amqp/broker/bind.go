@@ -17,6 +17,9 @@ func (c *Conn) BindQueue(queueName, exchangeName, key string, args amqp.Table) (
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	b, err := v.queueBindingLocked(c, queueName, exchangeName, key, args)
+	if err == nil {
+		err = b.check()
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -46,13 +49,16 @@ func (c *Conn) BindExchange(destination, source, key string, args amqp.Table) (s
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	b, err := v.exchangeBindingLocked(c, destination, source, key, args)
+	if err == nil {
+		err = b.check()
+	}
 	if err != nil {
 		return 0, err
 	}
 	return v.bindLocked(b)
 }
 
-// UnbindExchange takes a binding between exchanges away.
+// UnbindExchange takes a binding between exchanges away; like UnbindQueue.
 func (c *Conn) UnbindExchange(destination, source, key string, args amqp.Table) (spool.LSN, error) {
 	v := c.v
 	v.mu.Lock()
@@ -72,62 +78,67 @@ func unlessMissing(err error) error {
 	return err
 }
 
-// queueBindingLocked checks what a binding asks for, in RabbitMQ's order of
-// rights: write on what receives, read on what sends.
+// queueBindingLocked checks what a binding asks for, in RabbitMQ's order: write
+// on what receives, read on what sends, then whether they exist, and the one
+// that sends first.
 func (v *VHost) queueBindingLocked(c *Conn, queueName, exchangeName, key string, args amqp.Table) (*binding, error) {
+	if err := c.allow(Write, "queue", queueName); err != nil {
+		return nil, err
+	}
+	x, err := v.sourceLocked(c, exchangeName)
+	if err != nil {
+		return nil, err
+	}
 	q, err := v.queueLocked(c, queueName)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.allow(Write, "queue", queueName); err != nil {
-		return nil, err
-	}
-	x, err := v.sourceLocked(c, exchangeName, key, args)
-	if err != nil {
-		return nil, err
-	}
-	return &binding{source: x, queue: q, key: key, args: args, transient: isTrue(args, ArgTransient)}, nil
+	b := &binding{source: x, queue: q, key: key, args: args, transient: isTrue(args, ArgTransient)}
+	return b, c.allowTopic(Read, x, key)
 }
 
 func (v *VHost) exchangeBindingLocked(c *Conn, destination, source, key string, args amqp.Table) (*binding, error) {
 	if destination == "" {
 		return nil, errDefaultExchange
 	}
+	if err := c.allow(Write, "exchange", destination); err != nil {
+		return nil, err
+	}
+	x, err := v.sourceLocked(c, source)
+	if err != nil {
+		return nil, err
+	}
 	d := v.exchanges[destination]
 	if d == nil {
 		return nil, amqp.Errorf(amqp.NotFound, "no %s", v.named("exchange", destination))
 	}
-	if err := c.allow(Write, "exchange", destination); err != nil {
-		return nil, err
-	}
-	x, err := v.sourceLocked(c, source, key, args)
-	if err != nil {
-		return nil, err
-	}
-	return &binding{source: x, exchange: d, key: key, args: args}, nil
+	return &binding{source: x, exchange: d, key: key, args: args}, c.allowTopic(Read, x, key)
 }
 
 // sourceLocked finds the exchange that a binding starts at.
-func (v *VHost) sourceLocked(c *Conn, name, key string, args amqp.Table) (*exchange, error) {
+func (v *VHost) sourceLocked(c *Conn, name string) (*exchange, error) {
 	if name == "" {
 		return nil, errDefaultExchange
+	}
+	if err := c.allow(Read, "exchange", name); err != nil {
+		return nil, err
 	}
 	x := v.exchanges[name]
 	if x == nil {
 		return nil, amqp.Errorf(amqp.NotFound, "no %s", v.named("exchange", name))
 	}
-	if err := c.allow(Read, "exchange", name); err != nil {
-		return nil, err
-	}
-	switch x.kind() {
-	case typeTopic:
-		return x, c.allowTopic(Read, x, key)
-	case typeHeaders:
-		return x, checkHeadersArgs(args)
-	case typeHash:
-		return x, checkWeight(key)
-	}
 	return x, nil
+}
+
+// check asks whether an exchange of this kind takes the binding.
+func (b *binding) check() error {
+	switch b.source.kind() {
+	case typeHeaders:
+		return checkHeadersArgs(b.args)
+	case typeHash:
+		return checkWeight(b.key)
+	}
+	return nil
 }
 
 func isTrue(args amqp.Table, key string) bool {

@@ -50,7 +50,8 @@ func copyKeys(p amqp.Properties) (keys []string) {
 	return keys
 }
 
-// checkCopies refuses CC and BCC headers that are no arrays of text.
+// checkCopies refuses CC and BCC headers that are no arrays. What is no text in
+// an array is passed over.
 func checkCopies(p amqp.Properties) error {
 	if !p.Has(amqp.HasHeaders) {
 		return nil
@@ -60,8 +61,7 @@ func checkCopies(p amqp.Properties) error {
 		if !given {
 			continue
 		}
-		list, isList := v.(amqp.Array)
-		if !isList || slices.ContainsFunc(list, func(k any) bool { _, isText := k.(string); return !isText }) {
+		if _, isList := v.(amqp.Array); !isList {
 			return amqp.Errorf(amqp.PreconditionFailed, "invalid message: {unacceptable_type_in_header,\"%s\",%s}", name, amqp.TypeName(v))
 		}
 	}

@@ -95,6 +95,9 @@ func (c *Conn) CheckExchange(name string) error {
 	v := c.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if name == "" {
+		return errDefaultExchange
+	}
 	if v.exchanges[name] == nil {
 		return amqp.Errorf(amqp.NotFound, "no %s", v.named("exchange", name))
 	}
@@ -113,12 +116,12 @@ func (c *Conn) DeleteExchange(name string, ifUnused bool) (spool.LSN, error) {
 	if err := c.allow(Configure, "exchange", name); err != nil {
 		return 0, err
 	}
+	if strings.HasPrefix(name, "amq.") {
+		return 0, amqp.Errorf(amqp.AccessRefused, "deletion of system %s not allowed", v.named("exchange", name))
+	}
 	x := v.exchanges[name]
 	if x == nil {
 		return 0, nil
-	}
-	if strings.HasPrefix(name, "amq.") {
-		return 0, amqp.Errorf(amqp.AccessRefused, "deletion of system %s not allowed", v.named("exchange", name))
 	}
 	if ifUnused && len(x.sources) > 0 {
 		return 0, amqp.Errorf(amqp.PreconditionFailed, "%s in use", v.named("exchange", name))
@@ -204,15 +207,18 @@ func (c *Conn) DeclareBound(spec QueueSpec, exchange, key string, args amqp.Tabl
 		atMost("bindings", v.bindings, v.b.limits.BindingsMax)); err != nil {
 		return 0, err
 	}
-	x, err := v.sourceLocked(c, exchange, key, args)
+	x, err := v.sourceLocked(c, exchange)
 	if err != nil {
 		return 0, err
 	}
-	q, err := v.makeQueueLocked(c, spec)
-	if err != nil {
+	b := &binding{source: x, key: key, args: args, transient: isTrue(args, ArgTransient)}
+	if err := firstError(c.allowTopic(Read, x, key), b.check()); err != nil {
 		return 0, err
 	}
-	return v.bindLocked(&binding{source: x, queue: q, key: key, args: args, transient: isTrue(args, ArgTransient)})
+	if b.queue, err = v.makeQueueLocked(c, spec); err != nil {
+		return 0, err
+	}
+	return v.bindLocked(b)
 }
 
 // makeQueueLocked makes a queue that is not there yet.

@@ -51,7 +51,8 @@ func (s *Session) Consume(queueName string, spec ConsumerSpec) (*Consumer, error
 	if err != nil {
 		return nil, err
 	}
-	if n := len(q.consumers); n > 0 && (spec.Exclusive || q.consumers[0].Exclusive) {
+	// A queue that itself chooses its one consumer lets none choose (RabbitMQ's rule).
+	if n := len(q.consumers); n > 0 && q.consumers[0].Exclusive || spec.Exclusive && (n > 0 || q.args.singleActive) {
 		return nil, amqp.Errorf(amqp.AccessRefused, "%s in exclusive use", v.named("queue", q.name))
 	}
 	c := &Consumer{ConsumerSpec: spec, Queue: q.name, session: s, queue: q}

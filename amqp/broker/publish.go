@@ -151,7 +151,7 @@ func (v *VHost) checkMessage(s *Session, m *amqp.Message) error {
 	if len(m.Body) > v.b.limits.MessageBytesMax {
 		return amqp.Errorf(amqp.PreconditionFailed, "message size %d is larger than configured max size %d", len(m.Body), v.b.limits.MessageBytesMax)
 	}
-	if err := s.conn.CheckProps(m.Props); err != nil {
+	if err := s.conn.checkProps(m.Props); err != nil {
 		return err
 	}
 	return checkCopies(m.Props)

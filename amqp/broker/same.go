@@ -32,6 +32,9 @@ func (v *VHost) sameQueue(c *Conn, q *queue, spec QueueSpec) error {
 		return v.lockedQueue(q.name)
 	}
 	thing := v.named("queue", q.name)
+	if spec.Exclusive {
+		spec.Durable = q.spec.Durable // it ends with its connection either way
+	}
 	if err := firstError(
 		sameFlag("durable", thing, spec.Durable, q.spec.Durable),
 		sameFlag("auto_delete", thing, spec.AutoDelete, q.spec.AutoDelete),

@@ -105,7 +105,7 @@ func (c *conn) strayContent(channel uint16) error {
 func (c *conn) contentHeader(ch *channel, payload []byte) error {
 	h, err := wire091.ParseContentHeader(payload)
 	if err == nil {
-		err = c.acceptable(h)
+		err = c.acceptable(ch, h)
 	}
 	if err != nil {
 		return c.refuse(ch.id, wire091.MethodBasicPublish, err)
@@ -124,11 +124,11 @@ func (c *conn) contentHeader(ch *channel, payload []byte) error {
 
 // acceptable checks what a message says of itself, before anything is
 // allocated for it.
-func (c *conn) acceptable(h wire091.ContentHeader) error {
+func (c *conn) acceptable(ch *channel, h wire091.ContentHeader) error {
 	if most := c.s.o.Broker.Limits().MessageBytesMax; h.BodySize > uint64(most) {
 		return amqp.Errorf(amqp.PreconditionFailed, "message size %d is larger than configured max size %d", h.BodySize, most)
 	}
-	return c.core.CheckProps(h.Props)
+	return ch.session.CheckHeader(ch.content.exchange, h.Props)
 }
 
 func (c *conn) contentBody(ch *channel, piece []byte) error {
