@@ -154,6 +154,7 @@ func (c *conn) throttle() error {
 			return err
 		}
 		c.door.counts.throttled.Add(1)
+		c.poke() // the answers to what came before do not wait
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

@@ -63,6 +63,27 @@ func TestClassConnectionsMax(t *testing.T) {
 	})
 }
 
+// What was taken before a client has to wait is answered meanwhile, also what
+// came with one read of the socket.
+func TestThrottledClientsGetAnswers(t *testing.T) {
+	onStage(t, sensorsAndRest(Limits{MessagesPerSecond: 5}), func(s *stage) {
+		c := s.joined(mqttwire.V5, "s1")
+		time.Sleep(10 * time.Second) // nobody writes by chance
+		var all []byte
+		for id := uint16(1); id <= 15; id++ {
+			p := mqttwire.PublishOut{Topic: "a", QoS: 1, PacketID: id}
+			all, _ = mqttwire.AppendPublish(all, c.version, &p)
+		}
+		c.send(all)
+		for second := range 3 {
+			if n := len(c.got()); n != 5 {
+				t.Errorf("%d answers in second %d, want 5", n, second)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 // Nothing above the class's QoS is taken or granted.
 func TestQoSMax(t *testing.T) {
 	for most := byte(0); most < 2; most++ {
