@@ -6,6 +6,7 @@ package mqtt
 const (
 	outAliasesMax = 64
 	outAliasLeast = 4
+	aliasBytes    = 3 // of the property
 )
 
 // outAliases are the topic aliases of a connection that the client was told (5.0,

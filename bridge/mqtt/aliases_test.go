@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"leveret/bridge/mqttwire"
@@ -59,4 +60,39 @@ func TestOutgoingTopicAliasesAreBounded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that has given a topic an alias and then subscribes to it without
+// echo does not hear itself, whichever name it uses.
+func TestAliasesKnowNoLocal(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		c := s.joined(mqttwire.V5, "c")
+		alias := carrying(func(w *mqttwire.PropertyWriter) { w.Number(mqttwire.TopicAlias, 1) })
+		c.publish("a", "before", 1, 1, alias)
+		c.expect("PUBACK 1 no matching subscribers")
+		c.subscribe(0, mqttwire.Subscription{Filter: "a", NoLocal: true})
+		c.expect("SUBACK 1 0")
+		c.publish("", "by alias", 1, 2, alias)
+		c.publish("a", "by name", 1, 3)
+		c.expect("PUBACK 2", "PUBACK 3")
+	})
+}
+
+// A message that fits into a client's packets comes, also when the property that
+// would tell it an alias does not fit.
+func TestAliasGivesWayToTheMessage(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V311, "p")
+		const most = 100
+		c := s.joined(mqttwire.V5, "c", with(mqttwire.TopicAliasMaximum, 2), with(mqttwire.MaximumPacketSize, most))
+		c.listens("#", 0)
+		whole := mqttwire.PublishOut{Topic: "plant/1"}
+		room := strings.Repeat("x", most-whole.Size(mqttwire.V5))
+		p.publish("plant/1", room, 0, 0)
+		c.expect("PUBLISH plant/1=" + room + " q0")
+		p.publish("plant/1", "short", 0, 0)
+		c.expect("PUBLISH plant/1=short q0 [topic alias 1]")
+		p.publish("plant/1", room+"x", 0, 0)
+		c.expect("PUBLISH =" + room + "x q0 [topic alias 1]")
+	})
 }

@@ -202,7 +202,7 @@ func (w *writer) append(o *outgoing) (sent bool, err error) {
 	if w.version == mqttwire.V5 {
 		w.props.Reset()
 		if alias != 0 {
-			w.props.Number(mqttwire.TopicAlias, uint32(alias))
+			w.props.Number(mqttwire.TopicAlias, uint32(alias)) // the first, see aliasBytes
 		}
 		if !forever {
 			w.props.Number(mqttwire.MessageExpiry, seconds)
@@ -215,7 +215,11 @@ func (w *writer) append(o *outgoing) (sent bool, err error) {
 			return false, err
 		}
 	}
-	if w.sizeMax > 0 && p.Size(w.version) > w.sizeMax {
+	tooLarge := func() bool { return w.sizeMax > 0 && p.Size(w.version) > w.sizeMax }
+	if alias != 0 && !told && tooLarge() { // not for an alias that can be told later
+		p.Props, alias = p.Props[aliasBytes:], 0
+	}
+	if tooLarge() {
 		w.door.counts.tooLarge.Add(1)
 		return false, nil
 	}

@@ -21,7 +21,7 @@ type incoming struct {
 	taken   map[uint16]struct{} // QoS 2: between PUBLISH and PUBREL; nil until there is one
 
 	topics  map[string]*topic
-	aliases []*topic // topicAliasMax, when the client sets one
+	aliases []string // topics by alias: topicAliasMax, when the client sets one
 }
 
 // received is a PUBLISH. Payload and properties are views into the reader's
@@ -51,11 +51,18 @@ const (
 
 // topicOf finds a topic by its name, which is not empty.
 func (c *conn) topicOf(name []byte) (*topic, error) {
-	in := &c.incoming
-	if t := in.topics[string(name)]; t != nil {
+	if t := c.incoming.topics[string(name)]; t != nil {
 		return t, nil
 	}
-	text := string(name)
+	return c.topicNamed(string(name))
+}
+
+// topicNamed is the same for a name that is a text already.
+func (c *conn) topicNamed(text string) (*topic, error) {
+	in := &c.incoming
+	if t := in.topics[text]; t != nil {
+		return t, nil
+	}
 	switch {
 	case strings.HasPrefix(text, "$share/"): // 5.0, section 4.8.2: a prefix of filters
 		return nil, refusal(mqttwire.TopicNameInvalid, "topic %q", text)
@@ -75,8 +82,8 @@ func (c *conn) topicOf(name []byte) (*topic, error) {
 	return t, nil
 }
 
-// forget: the subscriptions have changed, and with them which topics echo.
-// Aliases keep their topics, which are looked up anew.
+// forget: the subscriptions have changed, and with them which topics echo. What
+// an alias stands for is looked up each time.
 func (in *incoming) forget() { clear(in.topics) }
 
 // resolve finds the topic of a PUBLISH, by name or by alias (5.0, section
@@ -91,18 +98,16 @@ func (c *conn) resolve(p *mqttwire.Publish) (*topic, error) {
 		return nil, refusal(mqttwire.TopicAliasInvalid, "topic alias %d, at most %d was offered", alias, topicAliasMax)
 	}
 	if in.aliases == nil {
-		in.aliases = make([]*topic, topicAliasMax)
+		in.aliases = make([]string, topicAliasMax)
 	}
 	at := &in.aliases[alias-1]
-	if len(p.Topic) == 0 {
-		if *at == nil {
-			return nil, refusal(mqttwire.ProtocolError, "topic alias %d stands for no topic yet", alias)
-		}
-		return *at, nil
+	switch {
+	case len(p.Topic) > 0 && *at != string(p.Topic):
+		*at = string(p.Topic)
+	case *at == "":
+		return nil, refusal(mqttwire.ProtocolError, "topic alias %d stands for no topic yet", alias)
 	}
-	t, err := c.topicOf(p.Topic)
-	*at = t
-	return t, err
+	return c.topicNamed(*at)
 }
 
 // messages makes the batch ready for the core. The bodies are copied into one
