@@ -27,15 +27,15 @@ var errRest = errors.New("nothing to write for now")
 
 // listen opens the writer after the handshake.
 func (w *writer) listen() {
-	w.stage.Store(stageAway)
-	if len(w.wake) > 0 {
-		w.nudge()
-	}
-	if w.beat.interval > 0 {
+	if w.beat.interval > 0 { // before the goroutine may begin, which reads pulse
 		w.pulse = time.AfterFunc(w.beat.tick(), func() {
 			w.beats.Store(true)
 			w.nudge()
 		})
+	}
+	w.stage.Store(stageAway)
+	if len(w.wake) > 0 {
+		w.nudge()
 	}
 }
 
