@@ -37,13 +37,15 @@ func (r *retained) want(filters []string, subs *subscriptions) {
 	}
 }
 
-// sendRetained sends as many as the client's window lets through.
+// sendRetained sends as many as the client's window lets through. The reader
+// leaves it to the goroutine: it may be long, and the reader takes no deliveries,
+// so what it found would not be newer than all of them.
 func (w *writer) sendRetained() error {
+	if w.direct {
+		return nil
+	}
 	r := &w.retained
 	for len(r.found) > 0 || w.nextFilter() {
-		if w.direct { // may be long
-			break
-		}
 		open, err := w.sendValue(r.found[0])
 		if err != nil {
 			return err

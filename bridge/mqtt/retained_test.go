@@ -126,3 +126,25 @@ func TestRetainedMessagesKeepToTheWindow(t *testing.T) {
 		c.expect()
 	})
 }
+
+// The reader does not look values up: it takes no deliveries, so one that is
+// older than what it found could come behind it.
+func TestReaderLooksNothingUp(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p := s.joined(mqttwire.V311, "p")
+		p.publish("a", "1", 0, 0, retain)
+		s.joined(mqttwire.V311, "c").listens("b", 0)
+		s.door.mu.Lock()
+		w := &s.door.clients["c"].out
+		s.door.mu.Unlock()
+		w.turn.Lock()
+		w.direct = true
+		w.retained.filters = []string{"b", "a"}
+		_, err := w.round()
+		if err != nil || len(w.retained.filters) != 2 || w.retained.found != nil {
+			t.Errorf("round: %v, %d values found for %q", err, len(w.retained.found), w.retained.filter)
+		}
+		w.direct, w.retained = false, retained{}
+		w.turn.Unlock()
+	})
+}
