@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -204,4 +205,27 @@ func TestLargeMessageAndStormOfTakeOvers(t *testing.T) {
 	}
 	all.Wait()
 	dial(t, addr, "same")
+}
+
+// A client on a slow link takes a large message for longer than the time in
+// which it may take nothing.
+func TestSlowClientIsNotDead(t *testing.T) {
+	const size, piece, timeout = 12 << 20, 384 << 10, time.Second
+	_, addr := listenWith(t, func(o *Options) { o.WriteTimeout, o.PacketBytesMax = timeout, 16<<20 })
+	sub := dial(t, addr, "sub")
+	_ = sub.Conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+	sub.subscribe(t, "big", 0)
+	pub := dial(t, addr, "pub")
+	packet, err := mqttwire.AppendPublish(nil, mqttwire.V311, &mqttwire.PublishOut{Topic: "big", Payload: make([]byte, size)})
+	pub.write(t, packet, err)
+	start := time.Now()
+	for got := 0; got < size; got += piece {
+		if _, err := io.CopyN(io.Discard, sub.Conn, piece); err != nil {
+			t.Fatalf("after %d bytes and %v: %v", got, time.Since(start), err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if took := time.Since(start); took < 2*timeout {
+		t.Errorf("it took %v: nothing was slow", took)
+	}
 }

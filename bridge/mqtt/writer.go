@@ -245,8 +245,10 @@ func (w *writer) settle() error {
 
 // send writes to the socket: first what it takes at once, which is mostly all,
 // and unless the reader has the turn what it takes in time. What is left stays
-// in buf. A client that takes nothing for WriteTimeout is dead; when the
-// connection is ending there is less time.
+// in buf. A client that takes nothing for WriteTimeout is dead; one that takes
+// some of it is slow, and is given that time again. (TLS and WebSocket cannot go
+// on after they stalled once; there all of it must pass in time.) When the
+// connection is ending there is less of it, and once.
 func (w *writer) send() error {
 	n, err := w.source.Try(w.buf)
 	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
@@ -256,8 +258,13 @@ func (w *writer) send() error {
 		}
 		return nil
 	}
-	w.grantTime(time.Now().Add(w.door.WriteTimeout))
-	_, err = w.socket.Write(w.buf)
+	rest := w.buf
+	for slow := true; slow; {
+		w.grantTime(time.Now().Add(w.door.WriteTimeout))
+		n, err = w.socket.Write(rest)
+		rest = rest[n:]
+		slow = n > 0 && errors.Is(err, os.ErrDeadlineExceeded) && w.source.Direct() && !w.hasEnded()
+	}
 	w.buf = w.buf[:0]
 	w.grantTime(time.Time{}) // the next Try is not to fail for it
 	switch {
@@ -272,10 +279,18 @@ func (w *writer) send() error {
 // grantTime sets the deadline of writes, or that of last words.
 func (w *writer) grantTime(until time.Time) {
 	_ = w.socket.SetWriteDeadline(until)
+	if w.hasEnded() {
+		_ = w.socket.SetWriteDeadline(time.Now().Add(farewellTimeout))
+	}
+}
+
+// hasEnded reports that nothing but last words is wanted.
+func (w *writer) hasEnded() bool {
 	select {
 	case <-w.ended:
-		_ = w.socket.SetWriteDeadline(time.Now().Add(farewellTimeout))
+		return true
 	default:
+		return false
 	}
 }
 
