@@ -11,8 +11,8 @@ import (
 )
 
 // Headers that carry what MQTT has and AMQP has no property for. Clients
-// cannot set those that start with x-mqtt- by a user property of that name:
-// such a one travels in headerUserProperties alone.
+// cannot set those that start with x-mqtt-, or another that is reserved, by a
+// user property of that name: such a one travels in headerUserProperties alone.
 const (
 	HeaderRetain = "x-mqtt-retain" // bool; only while the flag is set
 	HeaderQoS    = "x-mqtt-qos"    // int; only 2, the others are delivery modes
@@ -26,6 +26,11 @@ const (
 	headerReplyTo        = "x-reply-to-topic"       // the response topic, as a routing key
 
 	headerPrefix = "x-mqtt-"
+
+	// Further routing keys (an extension of RabbitMQ's). They are arrays, which no
+	// user property can be; as a text they would have the message refused.
+	headerCC  = "CC"
+	headerBCC = "BCC"
 )
 
 const shortMax = math.MaxUint8 // bytes of a short string and of a header's name
@@ -114,7 +119,7 @@ func appendUserProperties(headers amqp.Table, from mqttwire.Properties) amqp.Tab
 // an AMQP property.
 func reserved(name string) bool {
 	switch name {
-	case headerContentType, headerCorrelationID, headerReplyTo, UserMessageID, UserTimestamp, UserAppID, UserType:
+	case headerContentType, headerCorrelationID, headerReplyTo, headerCC, headerBCC, UserMessageID, UserTimestamp, UserAppID, UserType:
 		return true
 	}
 	return len(name) >= len(headerPrefix) && name[:len(headerPrefix)] == headerPrefix

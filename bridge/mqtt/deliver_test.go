@@ -183,3 +183,15 @@ func TestFromAMQP(t *testing.T) {
 		c.expect("PUBLISH a=odd q0 [z: ok]")
 	})
 }
+
+// Names of user properties that mean something to AMQP have no message refused.
+func TestUserPropertiesWithNamesOfAMQP(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		c := s.joined(mqttwire.V5, "c")
+		c.listens("a", 0)
+		for i, name := range []string{"CC", "BCC", "x-death", "x-delay", "x-deduplication-header", "x-leveret-path"} {
+			c.publish("a", "x", 1, uint16(i+1), carrying(func(w *mqttwire.PropertyWriter) { w.User(name, "de") }))
+			c.expect(fmt.Sprintf("PUBACK %d", i+1), "PUBLISH a=x q0 ["+name+": de]")
+		}
+	})
+}

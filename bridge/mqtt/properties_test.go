@@ -38,6 +38,8 @@ func TestPropertiesThereAndBack(t *testing.T) {
 			w.User("x-reply-to-topic", "r")
 			w.User("message-id", "7")
 			w.User("x-mqtt-user-properties", "")
+			w.User("CC", "de")
+			w.User("BCC", "fr")
 		}, ""},
 		{"not of the message", func(w *mqttwire.PropertyWriter) { w.Number(mqttwire.TopicAlias, 3); w.Text(mqttwire.ContentType, "t") }, " [content type t]"},
 	} {
