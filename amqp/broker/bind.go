@@ -168,7 +168,9 @@ func (v *VHost) bindLocked(b *binding) (spool.LSN, error) {
 // linkLocked makes a binding take part in routing.
 func (v *VHost) linkLocked(b *binding, id string) {
 	b.source.sources[id] = b
-	b.source.routes.add(b)
+	if !b.record() {
+		b.source.routes.add(b)
+	}
 	if b.queue != nil {
 		b.queue.bindings[b] = struct{}{}
 	} else {
@@ -203,7 +205,9 @@ func (v *VHost) unbindLocked(b *binding) {
 		return
 	}
 	delete(x.sources, id)
-	x.routes.remove(b)
+	if !b.record() {
+		x.routes.remove(b)
+	}
 	if b.queue != nil {
 		delete(b.queue.bindings, b)
 	} else {

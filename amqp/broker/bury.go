@@ -46,7 +46,7 @@ func (v *VHost) findsGraveLocked(q *queue, m *amqp.Message) bool {
 		return false
 	}
 	dead := v.deadMessage(q, m, deathsOf(m.Props), reasonRejected)
-	for _, t := range v.routeMessageLocked(x, dead) {
+	for _, t := range v.gravesLocked(x, dead) {
 		if t.queue != q {
 			return true
 		}

@@ -38,11 +38,21 @@ func (v *VHost) buryLocked(q *queue, m *amqp.Message, reason string) {
 	deaths := deathsOf(m.Props)
 	dead := v.deadMessage(q, m, deaths, reason)
 	v.b.counts.deadLettered.Add(1)
-	targets := v.routeMessageLocked(x, dead)
+	targets := v.gravesLocked(x, dead)
 	if round := func(t target) bool { return circle(deaths, t.queue.name, reason) }; slices.ContainsFunc(targets, round) {
 		targets = slices.DeleteFunc(slices.Clone(targets), round)
 	}
 	v.deliverToLocked(dead, targets)
+}
+
+// gravesLocked finds the queues that a dead message goes to. It is nobody's way to
+// put something into a reserved queue by its name.
+func (v *VHost) gravesLocked(x *exchange, dead *amqp.Message) []target {
+	targets := v.routeMessageLocked(x, dead)
+	if x.Name != "" {
+		return targets
+	}
+	return slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return hasReservedName(t.queue.name) })
 }
 
 // circle reports whether a message would go round for ever: it died in that

@@ -15,7 +15,16 @@ const reservedPrefix = "mqtt."
 
 // reserved reports a queue that is not for the connection to touch.
 func (c *Conn) reserved(queue string) bool {
-	return c.who.Access != nil && !c.who.Door && strings.HasPrefix(queue, reservedPrefix)
+	return c.who.Access != nil && !c.who.Door && hasReservedName(queue)
+}
+
+func hasReservedName(queue string) bool { return strings.HasPrefix(queue, reservedPrefix) }
+
+// record reports a binding of a reserved queue that is a note of the product's:
+// its key has such a name, too. Nothing goes over it: whoever may publish to the
+// exchange would else reach the queue.
+func (b *binding) record() bool {
+	return b.queue != nil && b.source.kind() == "direct" && hasReservedName(b.queue.name) && hasReservedName(b.key)
 }
 
 func refuseReserved(queue string) error {

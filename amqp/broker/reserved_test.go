@@ -69,6 +69,54 @@ func TestReservedPrefix(t *testing.T) {
 	}
 }
 
+// There is no way round: what dies does not come into such a queue by its name,
+// and nothing goes over the bindings that are the product's notes.
+func TestReservedQueuesAreReachedByTopicsAlone(t *testing.T) {
+	b, err := Open(Options{Log: mem.New().Auto()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(who Identity) *Conn {
+		c, err := b.Connect(DefaultVHost, who, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const name = "mqtt.c"
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	door, user := as(Identity{Access: anything{}, Door: true}), as(Identity{Access: anything{}, User: "u"})
+	must(door.DeclareBound(QueueSpec{Name: name, Durable: true}, "amq.direct", name, nil))
+	must(door.BindQueue(name, "amq.topic", "a.#", nil))
+	must(user.DeclareExchange(ExchangeSpec{Name: "x", Type: "fanout"}))
+	must(user.BindExchange("amq.direct", "x", "", nil))
+	_, _, err = user.DeclareQueue(QueueSpec{Name: "dying", Args: amqp.Table{
+		{Key: "x-dead-letter-exchange", Value: ""}, {Key: "x-dead-letter-routing-key", Value: name},
+	}})
+	must(nil, err)
+	s := user.Open()
+	for _, m := range []*amqp.Message{{Exchange: "amq.direct", Key: name}, {Exchange: "x", Key: name}, {Key: "dying"}, {Exchange: "amq.topic", Key: "a.b"}} {
+		must(s.Publish(0, []Publish{{Msg: m}}))
+	}
+	d, _, ok, err := s.Get("dying", false)
+	if err != nil || !ok {
+		t.Fatalf("Get = %v, %v", ok, err)
+	}
+	if buried, err := s.Bury(d.Tag, "no"); buried || err != nil {
+		t.Errorf("Bury = %v, %v", buried, err)
+	}
+	must(nil, s.Settle([]Settlement{{Tag: d.Tag, Outcome: Rejected}}))
+	must(door.UnbindQueue(name, "amq.direct", name, nil))
+	if st, _ := b.QueueStatus(DefaultVHost, name); st.Ready != 1 {
+		t.Errorf("%d messages came, want the one for its topic", st.Ready)
+	}
+}
+
 // A queue and its binding come as one: no cut leaves the one without the other.
 func TestDeclareBoundIsOneChange(t *testing.T) {
 	log := mem.New()
