@@ -24,8 +24,8 @@ type route struct {
 // routes are all of them. An answer that is not nil is sent as JSON.
 func (s *Server) routes() []route {
 	return []route{
-		{"GET", "/metrics", toLook, s.metrics},
-		{"GET", "/api/status", toLook, s.status},
+		{"GET", "/metrics", toMonitor, s.metrics},
+		{"GET", "/api/status", toMonitor, s.status},
 
 		{"GET", "/api/overview", toLook, s.overview},
 		{"GET", "/api/whoami", toBeKnown, s.whoami},

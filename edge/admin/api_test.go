@@ -40,8 +40,8 @@ var endpoints = []struct {
 	codes                string
 	want                 int
 }{
-	{"GET", "/metrics", "/metrics", lookCodes, 200},
-	{"GET", "/api/status", "/api/status", lookCodes, 200},
+	{"GET", "/metrics", "/metrics", watchCodes, 200},
+	{"GET", "/api/status", "/api/status", watchCodes, 200},
 	{"GET", "/api/overview", "/api/overview", lookCodes, 200},
 	{"GET", "/api/whoami", "/api/whoami", knownCodes, 200},
 	{"GET", "/api/nodes", "/api/nodes", watchCodes, 200},
