@@ -166,7 +166,7 @@ func (w *writer) sendSys(filter string) error {
 	}
 	for _, v := range w.door.sysNow() {
 		g := subs.address(bridge.KeyFromTopic(v.topic)).others
-		if g.subscriptions == 0 {
+		if g.subscriptions == 0 || w.may != nil && !w.may.MayReceive(v.topic) {
 			continue
 		}
 		out := outgoing{msg: &amqp.Message{Body: []byte(v.payload)}, topic: v.topic, retain: filter != "", ids: g.ids}

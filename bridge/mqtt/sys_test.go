@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
 )
 
@@ -77,5 +78,26 @@ func TestSysNames(t *testing.T) {
 				t.Errorf("%q is not told; told are %q", name, names)
 			}
 		}
+	})
+}
+
+// onlyVersion may subscribe to everything and be given one value.
+type onlyVersion struct{}
+
+func (onlyVersion) Allows(broker.Action, string) bool { return true }
+func (onlyVersion) MayReceive(topic string) bool      { return topic == "$SYS/broker/version" }
+
+// Of the tree too a client is given what it may be given.
+func TestSysTreeAsFarAsAllowed(t *testing.T) {
+	limited := func(o *Options) {
+		o.Version = "9.9"
+		o.Authenticate = func(Login) (string, broker.Access, error) { return "u", onlyVersion{}, nil }
+	}
+	onStage(t, limited, func(s *stage) {
+		c := s.joined(mqttwire.V5, "c")
+		c.subscribe(0, mqttwire.Subscription{Filter: "$SYS/#"})
+		c.expect("SUBACK 1 0", "PUBLISH $SYS/broker/version=leveret version 9.9 q0 retain")
+		time.Sleep(sysEvery)
+		c.expect("PUBLISH $SYS/broker/version=leveret version 9.9 q0")
 	})
 }
