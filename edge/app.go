@@ -66,15 +66,17 @@ type App struct {
 	users   atomic.Pointer[users.Book]
 	// mqttUsers are those of the MQTT door, with what Mosquitto's files add.
 	mqttUsers atomic.Pointer[mqttAccounts]
-	clock     *health.Clock
-	report    *health.Report
-	store     *disk.Store
-	ticker    ticker
-	broker    *broker.Broker
-	doors     doors
-	guests    guests
-	shovels   *shovels
-	devices   devicesPart
+	// otherFiles holds a note when the names of these files have changed.
+	otherFiles chan struct{}
+	clock      *health.Clock
+	report     *health.Report
+	store      *disk.Store
+	ticker     ticker
+	broker     *broker.Broker
+	doors      doors
+	guests     guests
+	shovels    *shovels
+	devices    devicesPart
 
 	reloadMu   sync.Mutex   // one reload at a time
 	undeclared []undeclared // of the configuration in force; protected by reloadMu once it runs
@@ -95,6 +97,7 @@ func build(o Options) (*App, error) {
 	a := &App{
 		log: o.Log, version: o.Version, level: o.Level, started: time.Now(),
 		clock: health.NewClock(o.Built), report: health.NewReport(o.Log), ticker: newTicker(),
+		otherFiles: make(chan struct{}, 1),
 	}
 	a.cfg.Store(o.Config)
 	book, err := users.NewBook(o.Config.Accounts())

@@ -92,10 +92,21 @@ func changedGuests(old, fresh *mqttAccounts) map[string]bool {
 	return names
 }
 
-// watchMosquitto reads the files anew whenever they change.
+// watchMosquitto reads the files anew whenever they change, also those that a
+// later configuration names.
 func (a *App) watchMosquitto(ctx context.Context) error {
+	for ctx.Err() == nil {
+		a.watchMosquittoFiles(ctx)
+	}
+	return nil
+}
+
+// watchMosquittoFiles watches the files that are named now, until others are.
+func (a *App) watchMosquittoFiles(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer stop()
 	cfg := a.cfg.Load().MQTT
 	for _, path := range []string{cfg.PasswordFile, cfg.ACLFile} {
 		if path == "" {
@@ -107,6 +118,21 @@ func (a *App) watchMosquitto(ctx context.Context) error {
 			}
 		})
 	}
-	<-ctx.Done()
-	return nil
+	select {
+	case <-a.otherFiles:
+	case <-ctx.Done():
+	}
+}
+
+// filesRenamed has the files watched that the configuration in force names, when
+// they are not those of the old one.
+func (a *App) filesRenamed(old, fresh config.MQTT) {
+	if old.PasswordFile == fresh.PasswordFile && old.ACLFile == fresh.ACLFile {
+		return
+	}
+	a.report.Clear("mosquitto files") // it was about others
+	select {
+	case a.otherFiles <- struct{}{}:
+	default:
+	}
 }

@@ -134,6 +134,20 @@ func TestMosquittoFilesAreReadAnew(t *testing.T) {
 	}
 }
 
+// A file of another name is in force, and watched, when the configuration says so.
+func TestMosquittoFilesOfOtherNames(t *testing.T) {
+	first, second := written(t, "first", "bert"+fileUser), written(t, "second", "carl"+fileUser)
+	b := newBox(t, "mqtt.password_file = '"+first+"'\n")
+	b.start()
+	defer b.stop()
+	b.write("mqtt.password_file = '" + second + "'\n")
+	b.until("the other file is in force", func() bool { return b.dialFileUser("carl") != nil && b.dialFileUser("bert") == nil })
+	if err := os.WriteFile(second, []byte("dora"+fileUser), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the other file is read anew", func() bool { return b.dialFileUser("dora") != nil && b.dialFileUser("carl") == nil })
+}
+
 // dialFileUser is a connection of a user with the file's password, nil if it is
 // refused.
 func (b *box) dialFileUser(name string) net.Conn {

@@ -83,6 +83,7 @@ func (a *App) apply(old, fresh *config.Config) error {
 		a.level.Set(fresh.Log.Level)
 	}
 	a.cfg.Store(fresh)
+	a.filesRenamed(old.MQTT, fresh.MQTT)
 	a.shovels.want(wanted)
 	a.devices.Configure(deviceRules(fresh.Devices))
 	ended := changed(old.Accounts(), fresh.Accounts())

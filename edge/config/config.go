@@ -178,7 +178,7 @@ type MQTT struct {
 	// the first may use this door alone; one who is a [[user]], too, is that.
 	// With the second, MQTT clients whose user is no [[user]] may do what it
 	// says and no more. They are read anew when they change; a relative path is
-	// looked for like a password_file. [none; restart for the names]
+	// looked for like a password_file. [none; live]
 	PasswordFile string // password_file
 	ACLFile      string // acl_file
 
