@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"leveret/amqp"
@@ -120,8 +121,8 @@ func (o *propertiesOut) replyTo(topic string) {
 	}
 }
 
-// textOf is a header's value as a user property shows it. Tables, arrays and
-// decimals have no such form.
+// textOf is a header's value as a user property shows it. Tables and arrays have
+// no such form.
 func textOf(v any) (string, bool) {
 	switch v := v.(type) {
 	case string:
@@ -134,6 +135,8 @@ func textOf(v any) (string, bool) {
 		return strconv.FormatFloat(float64(v), 'g', -1, 32), true
 	case float64:
 		return strconv.FormatFloat(v, 'g', -1, 64), true
+	case amqp.Decimal:
+		return decimal(v), true
 	case amqp.Timestamp:
 		return rfc3339(v), true
 	}
@@ -141,6 +144,18 @@ func textOf(v any) (string, bool) {
 		return strconv.FormatInt(n, 10), true
 	}
 	return "", false
+}
+
+func decimal(d amqp.Decimal) string {
+	digits := strconv.FormatUint(uint64(d.Value), 10)
+	scale := int(d.Scale)
+	if scale == 0 {
+		return digits
+	}
+	if missing := scale + 1 - len(digits); missing > 0 {
+		digits = strings.Repeat("0", missing) + digits
+	}
+	return digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
 }
 
 // rfc3339 is "" for a time that has no such form.
