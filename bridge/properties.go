@@ -18,6 +18,9 @@ const (
 	HeaderQoS    = "x-mqtt-qos"    // int; only 2, the others are delivery modes
 	// HeaderPublisher is the client id; only where no-local asks for it.
 	HeaderPublisher = "x-mqtt-client"
+	// HeaderTopic is the whole topic of a message whose routing key is longer
+	// than AMQP 0-9-1 can show.
+	HeaderTopic = "x-mqtt-topic"
 
 	headerPayloadFormat  = "x-mqtt-payload-format"  // int
 	headerUserProperties = "x-mqtt-user-properties" // array of names and values, when the headers cannot hold them all
@@ -35,8 +38,16 @@ const (
 
 const shortMax = math.MaxUint8 // bytes of a short string and of a header's name
 
-// PropertiesFromMQTT spells the properties of an MQTT message for AMQP. publisher is
-// the client id if the message must carry it, else "".
+// KeyMax is the longest routing key that an AMQP 0-9-1 client can be shown whole.
+const KeyMax = shortMax
+
+// Told is what a message must say beside what its publisher said; "" is nothing.
+type Told struct {
+	Publisher string // HeaderPublisher
+	Topic     string // HeaderTopic
+}
+
+// PropertiesFromMQTT spells the properties of an MQTT message for AMQP.
 //
 //	content type          content-type, or headerContentType
 //	correlation data      correlation-id, or headerCorrelationID
@@ -45,7 +56,7 @@ const shortMax = math.MaxUint8 // bytes of a short string and of a header's name
 //	payload format        headerPayloadFormat
 //	user properties       headers, and headerUserProperties if they are not exact
 //	QoS 0, 1, 2           delivery-mode 1, 2, 2 with HeaderQoS
-func PropertiesFromMQTT(from mqttwire.Properties, qos byte, retain bool, publisher string) amqp.Properties {
+func PropertiesFromMQTT(from mqttwire.Properties, qos byte, retain bool, told Told) amqp.Properties {
 	to := amqp.PropertyList{DeliveryMode: 1 + min(qos, 1)}
 	if qos == 2 {
 		to.Headers = append(to.Headers, amqp.Field{Key: HeaderQoS, Value: int32(qos)})
@@ -53,8 +64,11 @@ func PropertiesFromMQTT(from mqttwire.Properties, qos byte, retain bool, publish
 	if retain {
 		to.Headers = append(to.Headers, amqp.Field{Key: HeaderRetain, Value: true})
 	}
-	if publisher != "" {
-		to.Headers = append(to.Headers, amqp.Field{Key: HeaderPublisher, Value: publisher})
+	if told.Publisher != "" {
+		to.Headers = append(to.Headers, amqp.Field{Key: HeaderPublisher, Value: told.Publisher})
+	}
+	if told.Topic != "" {
+		to.Headers = append(to.Headers, amqp.Field{Key: HeaderTopic, Value: told.Topic})
 	}
 	for entry := range from.Each {
 		header := func(key string, value any) {

@@ -157,11 +157,12 @@ func (a *App) doorMetrics(w *metrics.Writer) {
 	w.Counter(received, "Messages that clients published.", m.Received[0]+m.Received[1]+m.Received[2], "door", "mqtt")
 	const sent = "leveret_messages_sent_total"
 	w.Counter(sent, "Messages sent to clients.", c.Delivered, "door", "amqp")
-	w.Counter(sent, "Messages sent to clients.", m.Sent[0]+m.Sent[1], "door", "mqtt")
+	w.Counter(sent, "Messages sent to clients.", m.Sent[0]+m.Sent[1]+m.Sent[2], "door", "mqtt")
 	w.Counter("leveret_amqp_confirmed_total", "Messages confirmed to their publisher.", c.Confirmed)
 	w.Gauge("leveret_amqp_channels", "Open channels.", float64(c.ChannelsNow))
 	w.Counter("leveret_mqtt_rejected_total", "Messages from clients that were refused.", m.Rejected)
 	w.Counter("leveret_mqtt_dropped_total", "Messages a subscriber could not be given.", m.Expired+m.TooLarge+m.Unmatched+m.Foreign)
+	w.Counter("leveret_mqtt_long_topics_total", "Messages whose topic AMQP 0-9-1 clients see cut.", m.LongTopics)
 }
 
 func (a *App) spoolMetrics(w *metrics.Writer) {

@@ -328,6 +328,15 @@ func TestLongKeysComeWhole(t *testing.T) {
 		}
 		p.quiet()
 		p.heard("1 basic.deliver c 1 false amq.topic " + long[:255] + "\n1 header 1 x-routing-key=kkkkkkkkkkkkkkkkkkkk\n1 body m")
+
+		// The topic of an MQTT message says it all.
+		told := amqp.PropertyList{Headers: amqp.Table{{Key: "x-mqtt-topic", Value: "t"}}}.Encode()
+		ps = []broker.Publish{{Msg: &amqp.Message{Exchange: "amq.topic", Key: long, Props: told, Body: []byte("m")}}}
+		if _, err := core.Open().Publish(1, ps); err != nil {
+			t.Fatal(err)
+		}
+		p.quiet()
+		p.heard("1 basic.deliver c 2 false amq.topic " + long[:255] + "\n1 header 1 x-mqtt-topic=t\n1 body m")
 	})
 }
 

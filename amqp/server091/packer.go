@@ -20,8 +20,10 @@ const (
 	borrowMin = 4 << 10
 	// shortStringMax is what a routing key on the wire may have.
 	shortStringMax = 255
-	// wholeKeyHeader carries a longer routing key, which MQTT topics can be.
-	wholeKeyHeader = "x-routing-key"
+	// wholeKeyHeader carries a longer routing key; that of an MQTT topic has the
+	// topic itself along.
+	wholeKeyHeader   = "x-routing-key"
+	wholeTopicHeader = "x-mqtt-topic"
 )
 
 // packer collects frames for one write. Large bodies are not copied: cuts say
@@ -85,6 +87,9 @@ func (p *packer) content(channel uint16, m *amqp.Message) {
 }
 
 func withWholeKey(m *amqp.Message) amqp.Properties {
+	if _, has := m.Props.Header(wholeTopicHeader); has {
+		return m.Props
+	}
 	l := m.Props.List()
 	l.Headers = l.Headers.With(wholeKeyHeader, m.Key)
 	return l.Encode()

@@ -37,6 +37,8 @@ type Door struct {
 	shares   map[string]int     // subscribed sessions by the queue of a shared subscription
 	watchers map[*conn]struct{} // of the $SYS tree
 
+	longWarned map[string]struct{} // client ids, see longTopic
+
 	watched chan struct{} // 1 slot: there is a watcher
 	started time.Time
 	sys     atomic.Pointer[sysRound]
@@ -50,17 +52,18 @@ type Door struct {
 // New makes a door; Run opens it.
 func New(o Options) *Door {
 	d := &Door{
-		Options:  o.orDefaults(),
-		constant: newConstantProperties(),
-		conns:    make(map[*conn]struct{}),
-		clients:  make(map[string]*conn),
-		seated:   make(map[*Class]int),
-		shares:   make(map[string]int),
-		watchers: make(map[*conn]struct{}),
-		watched:  make(chan struct{}, 1),
-		started:  time.Now(),
-		away:     newExpiries(),
-		wills:    newExpiries(),
+		Options:    o.orDefaults(),
+		constant:   newConstantProperties(),
+		conns:      make(map[*conn]struct{}),
+		clients:    make(map[string]*conn),
+		seated:     make(map[*Class]int),
+		shares:     make(map[string]int),
+		watchers:   make(map[*conn]struct{}),
+		longWarned: make(map[string]struct{}),
+		watched:    make(chan struct{}, 1),
+		started:    time.Now(),
+		away:       newExpiries(),
+		wills:      newExpiries(),
 	}
 	d.others.Limits = d.Limits
 	d.wills.changed = d.away.changed // one goroutine looks at both

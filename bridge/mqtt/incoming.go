@@ -38,6 +38,7 @@ type received struct {
 // topic is a topic name that was checked, with its routing key.
 type topic struct {
 	key      string
+	long     string // the topic, if the key is longer than AMQP 0-9-1 can show
 	exchange string // where it lives
 	echoes   bool   // the client's own no-local subscriptions match: messages are marked
 	ours     bool   // the server's own: clients may not publish to it
@@ -75,6 +76,7 @@ func (c *conn) topicNamed(text string) (*topic, error) {
 		echoes:   c.subs.Load().echoes(text),
 		ours:     text == "$SYS" || strings.HasPrefix(text, "$SYS/"),
 	}
+	t.long = c.door.longTopic(text, t.key, c.client)
 	if in.topics == nil || len(in.topics) >= topicsMax {
 		in.topics = make(map[string]*topic)
 	}
@@ -148,14 +150,14 @@ func (c *conn) messages() []broker.Publish {
 
 // properties gives a message its properties; most have none but the flags.
 func (c *conn) properties(r *received) amqp.Properties {
-	from := ""
+	told := bridge.Told{Topic: r.topic.long}
 	if r.topic.echoes {
-		from = c.client
+		told.Publisher = c.client
 	}
-	if from == "" && bare(r.props) {
+	if told == (bridge.Told{}) && bare(r.props) {
 		return c.door.constant.of(r.qos, r.retain)
 	}
-	return bridge.PropertiesFromMQTT(r.props, r.qos, r.retain, from)
+	return bridge.PropertiesFromMQTT(r.props, r.qos, r.retain, told)
 }
 
 // take notes a packet identifier of QoS 2.

@@ -45,8 +45,8 @@ type constantProperties [3][2]amqp.Properties
 
 func newConstantProperties() (c constantProperties) {
 	for qos := range c {
-		c[qos][0] = bridge.PropertiesFromMQTT(nil, byte(qos), false, "")
-		c[qos][1] = bridge.PropertiesFromMQTT(nil, byte(qos), true, "")
+		c[qos][0] = bridge.PropertiesFromMQTT(nil, byte(qos), false, bridge.Told{})
+		c[qos][1] = bridge.PropertiesFromMQTT(nil, byte(qos), true, bridge.Told{})
 	}
 	return c
 }

@@ -45,7 +45,7 @@ func TestPropertiesThereAndBack(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sent := props(tc.fill)
-			list := bridge.PropertiesFromMQTT(sent, 1, true, "me")
+			list := bridge.PropertiesFromMQTT(sent, 1, true, bridge.Told{Publisher: "me"})
 			if _, err := amqp.ParseProperties(list); err != nil {
 				t.Fatalf("properties for AMQP do not parse: %v", err)
 			}
@@ -73,7 +73,7 @@ func TestPropertiesForAMQP(t *testing.T) {
 		w.User("k", "first")
 		w.User("k", "second")
 	})
-	got := bridge.PropertiesFromMQTT(sent, 0, false, "").List()
+	got := bridge.PropertiesFromMQTT(sent, 0, false, bridge.Told{}).List()
 	if got.ContentType != "text/plain" || got.CorrelationID != "7" || got.Expiration != "90000" || got.DeliveryMode != 1 {
 		t.Errorf("got %+v", got)
 	}
@@ -91,7 +91,7 @@ func TestPropertiesForAMQP(t *testing.T) {
 // FuzzProperties: whatever headers a message has, a client gets a list that it
 // accepts.
 func FuzzProperties(f *testing.F) {
-	f.Add([]byte(bridge.PropertiesFromMQTT(props(func(w *mqttwire.PropertyWriter) { w.User("a", "1"); w.User("a", "2") }), 1, true, "c")))
+	f.Add([]byte(bridge.PropertiesFromMQTT(props(func(w *mqttwire.PropertyWriter) { w.User("a", "1"); w.User("a", "2") }), 1, true, bridge.Told{Publisher: "c"})))
 	f.Add([]byte(amqp.PropertyList{ContentType: "x", Timestamp: 1 << 62, Headers: amqp.Table{{Key: "x-mqtt-user-properties", Value: amqp.Array{"a", int32(1), "b"}}}}.Encode()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, err := amqp.ParseProperties(b)

@@ -37,6 +37,9 @@ func (c *conn) publish(packet mqttwire.Packet) error {
 		}
 	}
 	c.door.counts.received[p.QoS].Add(1)
+	if t.long != "" {
+		c.door.counts.longTopics.Add(1)
+	}
 	c.incoming.batch = append(c.incoming.batch, received{
 		topic: t, id: p.PacketID, qos: p.QoS, retain: p.Retain, props: p.Props, payload: p.Payload,
 	})

@@ -18,6 +18,7 @@ type Stats struct {
 	TooLarge        uint64 // messages larger than the client takes
 	Unmatched       uint64 // messages in a session that none of its subscriptions matched
 	Foreign         uint64 // messages whose routing key is no MQTT topic
+	LongTopics      uint64 // messages whose topic AMQP 0-9-1 clients see cut
 	WillsLost       uint64 // wills that could not be published
 	SessionsExpired uint64 // whose clients did not come back in time
 	Throttled       uint64 // pauses of clients that published more than they may
@@ -28,7 +29,7 @@ type counters struct {
 	accepted, connected, refused, panics atomic.Uint64
 	received, sent                       [3]atomic.Uint64
 
-	rejected, expired, tooLarge, unmatched, foreign, willsLost, throttled, sessionsExpired atomic.Uint64
+	rejected, expired, tooLarge, unmatched, foreign, longTopics, willsLost, throttled, sessionsExpired atomic.Uint64
 }
 
 // Stats gives the figures of this moment.
@@ -50,6 +51,7 @@ func (d *Door) Stats() Stats {
 		TooLarge:        c.tooLarge.Load(),
 		Unmatched:       c.unmatched.Load(),
 		Foreign:         c.foreign.Load(),
+		LongTopics:      c.longTopics.Load(),
 		WillsLost:       c.willsLost.Load(),
 		Throttled:       c.throttled.Load(),
 		SessionsExpired: c.sessionsExpired.Load(),

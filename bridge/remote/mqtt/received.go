@@ -56,7 +56,7 @@ func received(p *packets.Publish) (bridge.Message, error) {
 	if err != nil {
 		return bridge.Message{}, err
 	}
-	props := bridge.PropertiesFromMQTT(list, p.QoS, p.Retain, "").List()
+	props := bridge.PropertiesFromMQTT(list, p.QoS, p.Retain, bridge.Told{}).List()
 	props.MessageID, props.Timestamp, props.Type, props.AppID = own.MessageID, own.Timestamp, own.Type, own.AppID
 	props.Flags |= own.Flags
 	if cut {
