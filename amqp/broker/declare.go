@@ -70,6 +70,7 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 		})
 	}
 	if spec.Durable {
+		x.window.lasts(v, ownerExchange, spec.Name)
 		v.batch.Puts = append(v.batch.Puts, spool.Put{
 			Key: definitionKey(kindExchange, v.name, spec.Name), Value: encodeExchange(v.name, spec),
 		})
@@ -139,6 +140,7 @@ func (v *VHost) deleteExchangeLocked(x *exchange) {
 	if x.holding != nil {
 		v.dropHoldingLocked(x.holding)
 	}
+	v.dropPagesLocked(x.window)
 	for _, b := range x.sources {
 		v.unbindLocked(b)
 	}
@@ -308,6 +310,7 @@ func (v *VHost) deleteQueueLocked(q *queue) int {
 		v.batch.Puts = append(v.batch.Puts, spool.Put{Key: definitionKey(kindQueue, v.name, q.name)})
 	}
 	v.unmarkAllLocked(q)
+	v.dropPagesLocked(q.window)
 	for _, l := range q.lanes {
 		v.dropNoteLocked(l)
 		if l.inSpool {

@@ -28,6 +28,8 @@ import (
 //	value     str vhost, a stored message (see stored.go)
 //	~note     str kind, str name, the note (see notes.go)
 //	~delivered uvarint id of a lane, uvarint: positions below may have been delivered
+//	~seen     str vhost, u8 owner (0 exchange, 1 queue), str its name, uvarint page,
+//	          then for each mark: str, uvarint boot, uvarint instant (see window_pages.go)
 //	node      text, the name of this spool among all others
 //	ids       uvarint, no queue has a higher id
 const (
@@ -42,6 +44,7 @@ const (
 	kindValue     = "value"
 	kindNote      = spool.Minor + "note"      // the log keeps no copy of them
 	kindDelivered = spool.Minor + "delivered" // nor of these
+	kindSeen      = spool.Minor + "seen"
 	kindNode      = "node"
 	kindIDs       = "ids"
 )

@@ -50,6 +50,7 @@ func (v *VHost) batchLarge() bool {
 // appendLocked hands the running changes to the log. After ErrFull the caller
 // undoes them.
 func (v *VHost) appendLocked() (spool.LSN, error) {
+	v.keepMarksLocked()
 	if v.batch.Empty() {
 		return 0, nil
 	}

@@ -93,7 +93,7 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 		return err
 	}
 	marked := x.window.marked()
-	if !v.freshLocked(x.window, p.Msg) {
+	if !v.freshLocked(x.window, p.Msg, false) {
 		p.Routed = true // as it was the first time, as far as anybody knows
 		v.repeated(p)
 		return nil
@@ -120,6 +120,7 @@ func (v *VHost) acceptLocked(s *Session, p *Publish) error {
 	}
 	if v.deliverToLocked(m, targets) {
 		p.LSN = pendingLSN
+		x.window.keep(marked)
 	}
 	v.markPublishLocked(p)
 	return nil

@@ -61,6 +61,9 @@ func makeQueue(v *VHost, id spool.QueueID, spec QueueSpec, args queueArgs) *queu
 	q := &queue{v: v, id: id, name: spec.Name, spec: spec, args: args, bindings: make(map[*binding]struct{})}
 	// Parsed without an error before, see parseQueueArgs.
 	q.window = (&argReader{args: spec.Args}).window()
+	if q.durable() {
+		q.window.lasts(v, ownerQueue, q.name)
+	}
 	for p := range args.lanes() {
 		q.lanes = append(q.lanes, &lane{q: q, id: id + spool.QueueID(p), priority: uint8(p), next: 1})
 	}

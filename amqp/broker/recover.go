@@ -28,7 +28,7 @@ func Open(o Options) (*Broker, error) {
 		b.alarm = func(amqp.Instant) {}
 	}
 	b.vhosts[DefaultVHost] = b.newVHost(DefaultVHost)
-	r := recovery{b: b, byID: make(map[spool.QueueID]*lane), notes: make(map[spool.QueueID]spool.Pos)}
+	r := recovery{b: b, byID: make(map[spool.QueueID]*lane), notes: make(map[spool.QueueID]spool.Pos), pages: make(map[*window][]windowPage)}
 	if err := b.log.Load(r.definition, r.depth); err != nil {
 		return nil, fmt.Errorf("recover from the spool: %w", err)
 	}
@@ -61,8 +61,9 @@ type recovery struct {
 	marks    []waitingDefinition
 	notes    map[spool.QueueID]spool.Pos // of deliveries
 	orphans  []spool.Purge               // stored for queues that are no more
-	dead     []spool.Put                 // bindings without ends
-	torn     bool                        // a definition is damaged, perhaps a queue's
+	pages    map[*window][]windowPage
+	dead     []spool.Put // bindings without ends
+	torn     bool        // a definition is damaged, perhaps a queue's
 }
 
 type waitingDefinition struct {
@@ -73,7 +74,7 @@ type waitingDefinition struct {
 func (r *recovery) definition(key string, value []byte) error {
 	kind, _, _ := strings.Cut(key, "/")
 	if value == nil {
-		r.torn = r.torn || kind != kindNote // whose loss hides no queue
+		r.torn = r.torn || !strings.HasPrefix(kind, spool.Minor) // whose loss hides no queue
 		r.unreadable(key, spool.ErrCorrupt)
 		return nil
 	}
@@ -101,6 +102,8 @@ func (r *recovery) definition(key string, value []byte) error {
 		err = r.note(value)
 	case kindDelivered:
 		err = r.delivered(value)
+	case kindSeen:
+		err = r.page(key, value)
 	case kindNode:
 		r.b.node = string(value)
 	case kindIDs:
@@ -151,6 +154,7 @@ func (r *recovery) exchange(value []byte) error {
 	if err != nil {
 		return err
 	}
+	x.window.lasts(v, ownerExchange, x.Name)
 	v.exchanges[spec.Name] = x
 	return nil
 }
@@ -238,6 +242,9 @@ func (r *recovery) link() {
 	}
 	for _, w := range r.marks {
 		r.mark(w)
+	}
+	for w, pages := range r.pages {
+		r.remember(w, pages)
 	}
 }
 

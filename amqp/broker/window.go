@@ -1,8 +1,8 @@
 package broker
 
 import (
+	"math"
 	"slices"
-	"time"
 
 	"leveret/amqp"
 )
@@ -13,21 +13,25 @@ import (
 // header x-deduplication-header of a message, or the one that the argument of
 // that name names. A message without a mark is never a duplicate.
 //
-// It is bounded by x-cache-size and x-cache-ttl (ms), and in memory only: after
-// a start the first duplicate passes.
+// It is bounded by x-cache-size and x-cache-ttl (ms). The marks of messages that
+// the spool keeps survive a start; see windowPages.
 type window struct {
 	header string
 	size   int
-	ttl    amqp.Instant // 0: for ever
+	ttl    int64 // ms; 0: for ever
 
-	last    map[string]amqp.Instant // when a mark was seen last
-	order   ring[mark]              // oldest first; a mark that was seen again is not moved
-	pending []string                // of the batch under way
+	known   map[string]struct{}
+	order   ring[mark] // oldest first; a mark that was seen again is not moved
+	pending []mark     // of the batch under way: known, and not yet in order
+	pages   *windowPages
 }
 
+// mark is one message's.
 type mark struct {
-	value string
-	at    amqp.Instant
+	value  string
+	stamp  amqp.Stamp
+	until  amqp.Instant // 0 is for ever
+	stored bool         // the message depends on the disk, and so does its mark
 }
 
 const (
@@ -47,9 +51,9 @@ func (r *argReader) window() *window {
 		return nil
 	}
 	w := &window{
-		header: argDedupHeader, last: make(map[string]amqp.Instant),
+		header: argDedupHeader, known: make(map[string]struct{}),
 		size: int(min(r.number(argDedupCacheSize, windowSize, 1), windowSizeMax)),
-		ttl:  amqp.Instant(time.Duration(r.number(argDedupCacheTTL, 0, 1)) * time.Millisecond),
+		ttl:  r.number(argDedupCacheTTL, 0, 1),
 	}
 	if header, given := r.text(argDedupHeader); given {
 		w.header = header
@@ -57,9 +61,9 @@ func (r *argReader) window() *window {
 	return w
 }
 
-// freshLocked reports whether a message was not seen before, and remembers it as part
-// of the running batch.
-func (v *VHost) freshLocked(w *window, m *amqp.Message) bool {
+// freshLocked reports whether a message was not seen before, and remembers it as
+// part of the running batch; stored tells that it depends on the disk.
+func (v *VHost) freshLocked(w *window, m *amqp.Message, stored bool) bool {
 	if w == nil || !m.Props.Has(amqp.HasHeaders) {
 		return true
 	}
@@ -70,17 +74,26 @@ func (v *VHost) freshLocked(w *window, m *amqp.Message) bool {
 	text := amqp.FormatValue(value)
 	text = text[:min(len(text), markMax)]
 	now := v.b.now()
-	w.forget(now)
-	if _, seen := w.last[text]; seen {
+	w.forget(now, math.MaxInt) // what is too many goes when the batch was taken
+	if _, seen := w.known[text]; seen {
 		return false
 	}
-	w.last[text] = now
-	w.order.pushBack(mark{text, now})
+	w.known[text] = struct{}{}
 	if len(w.pending) == 0 {
 		v.windows = append(v.windows, w)
 	}
-	w.pending = append(w.pending, text)
+	k := mark{value: text, stamp: amqp.Stamp{Boot: v.b.boots.current, At: now}, stored: stored}
+	k.until = w.deadline(v.b, k.stamp)
+	w.pending = append(w.pending, k)
 	return true
+}
+
+// deadline is when a mark is forgotten.
+func (w *window) deadline(b *Broker, s amqp.Stamp) amqp.Instant {
+	if w.ttl == 0 {
+		return 0
+	}
+	return b.after(s, w.ttl)
 }
 
 // marked is how many messages of the running batch were marked.
@@ -93,11 +106,21 @@ func (w *window) marked() int {
 
 // unmark forgets those marks of the running batch that came after the first n.
 func (w *window) unmark(n int) {
-	for w.marked() > n {
-		last := len(w.pending) - 1
-		delete(w.last, w.pending[last])
-		w.order.popBack()
-		w.pending = w.pending[:last]
+	if w.marked() <= n {
+		return
+	}
+	for _, k := range w.pending[n:] {
+		delete(w.known, k.value)
+	}
+	clear(w.pending[n:])
+	w.pending = w.pending[:n]
+}
+
+// keep notes that the marks of the running batch after the first n are of
+// messages that depend on the disk.
+func (w *window) keep(n int) {
+	for i := n; i < w.marked(); i++ {
+		w.pending[i].stored = true
 	}
 }
 
@@ -110,16 +133,14 @@ func (v *VHost) repeated(p *Publish) {
 	}
 }
 
-// forget makes room and drops what is too old.
-func (w *window) forget(now amqp.Instant) {
+// forget drops what is too old, and the oldest when there are more than most.
+func (w *window) forget(now amqp.Instant, most int) {
 	for w.order.len() > 0 {
-		m := w.order.front()
-		if len(w.last) < w.size && (w.ttl == 0 || m.at+w.ttl > now) {
+		k := w.order.front()
+		if len(w.known) <= most && (k.until == 0 || k.until > now) {
 			return
 		}
-		if w.last[m.value] == m.at {
-			delete(w.last, m.value)
-		}
+		delete(w.known, k.value)
 		w.order.popFront()
 	}
 }
@@ -130,7 +151,13 @@ func (v *VHost) rememberLocked(taken bool) {
 		if !taken {
 			w.unmark(0)
 		}
+		for _, k := range w.pending {
+			w.order.pushBack(k)
+		}
+		w.pages.written(taken)
+		clear(w.pending)
 		w.pending = w.pending[:0]
+		w.forget(v.b.now(), w.size)
 	}
 	clear(v.windows)
 	v.windows = v.windows[:0]
@@ -142,7 +169,8 @@ func (v *VHost) firstTimeLocked(p *Publish, targets []target) []target {
 		return targets
 	}
 	return slices.DeleteFunc(slices.Clone(targets), func(t target) bool {
-		seen := !v.freshLocked(t.queue.window, p.Msg)
+		q := t.queue
+		seen := !v.freshLocked(q.window, p.Msg, p.Msg.Persistent() && q.durable() && !t.transient)
 		if seen {
 			v.repeated(p)
 		}
