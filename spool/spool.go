@@ -175,6 +175,11 @@ type Log interface {
 	// Append stages a batch and returns its LSN, ErrFull or ErrFailed. An
 	// empty batch answers the newest LSN.
 	Append(*Batch) (LSN, error)
+	// Takes answers what Append would say of a batch now, and stages nothing: for
+	// who has to know before it does what cannot be undone. The batch may then be
+	// appended with Moves: there was room for it.
+	Takes(*Batch) error
+
 	// Durable is the watermark, and a channel that is closed when the
 	// watermark moves or the log fails; err is then ErrFailed.
 	Durable() (upTo LSN, moved <-chan struct{}, err error)

@@ -12,6 +12,7 @@ import (
 type nullLog struct{ lsn spool.LSN }
 
 func (l *nullLog) Append(b *spool.Batch) (spool.LSN, error)                       { l.lsn++; return l.lsn, nil }
+func (*nullLog) Takes(*spool.Batch) error                                         { return nil }
 func (l *nullLog) Durable() (spool.LSN, <-chan struct{}, error)                   { return l.lsn, nil, nil }
 func (l *nullLog) Room() <-chan struct{}                                          { return nil }
 func (l *nullLog) Stats() spool.Stats                                             { return spool.Stats{} }

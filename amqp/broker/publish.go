@@ -245,9 +245,6 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(ps) > 0 && v.b.log.Room() != nil {
-		return 0, spool.ErrFull
-	}
 	for i := range ops {
 		if err := s.known(&ops[i]); err != nil {
 			return 0, err
@@ -256,6 +253,11 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 	_, err := v.acceptAllLocked(s, now, ps)
 	if err == nil && slices.ContainsFunc(ps, func(p Publish) bool { return p.Refused }) {
 		err = errTxRefused
+	}
+	if err == nil {
+		// Settled state cannot be undone, so the log is asked first. What is not
+		// worth the spool's reserve does not come into it by a transaction.
+		err = v.b.log.Takes(&v.batch)
 	}
 	if err != nil {
 		v.undoLocked()
@@ -266,7 +268,7 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 		_ = v.settleLocked(s, &ops[i])
 	}
 	s.creditLocked()
-	v.batch.Moves = true // there was room, and settled state cannot be undone
+	v.batch.Moves = true // there was room
 	lsn := v.finishLocked()
 	v.receiptsLocked(ps, lsn)
 	s.conn.receivedLocked(now, ps)

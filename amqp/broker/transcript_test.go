@@ -290,6 +290,9 @@ func (s *stage) act(verb string, args []string) []string {
 		s.log.Commit()
 	case "full":
 		s.log.SetFull(at(0) == "yes")
+	case "floor": // the lowest priority that the spool takes
+		floor, _ := strconv.Atoi(at(0))
+		s.log.SetFloor(floor)
 	case "crash":
 		s.log = s.log.Crash()
 		s.open()

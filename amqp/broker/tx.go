@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+
 	"leveret/amqp"
 	"leveret/spool"
 )
@@ -83,7 +85,7 @@ func (t *Tx) promise(u *unacked, o Outcome) {
 func (t *Tx) Commit(now amqp.Instant) ([]Publish, spool.LSN, error) {
 	t.free()
 	lsn, err := t.session.Commit(now, t.publishes, t.settles)
-	if err == spool.ErrFull {
+	if errors.Is(err, spool.ErrFull) {
 		t.hold()
 		return nil, 0, err
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -148,7 +149,7 @@ func (r *repeats) publish(exchange string) error {
 	defer r.log.SetFull(false)
 	n, err := r.session.Publish(0, ps)
 	switch got := int(duplicates.Load() - before); {
-	case full && err == spool.ErrFull && n == 0:
+	case full && errors.Is(err, spool.ErrFull) && n == 0:
 		return nil // and none of it is remembered
 	case n != len(ps) || err != nil:
 		return fmt.Errorf("Publish = %d, %v", n, err)

@@ -28,11 +28,15 @@ func filledTo(t *testing.T, percent int64, told *told) *life {
 }
 
 func offer(l *life, pos spool.Pos, priority uint8) error {
-	body := raw(bytes.Repeat([]byte("b"), 100))
-	_, err := l.Append(&spool.Batch{Enters: []spool.Enter{{
-		Record: body, Size: 100, Priority: priority, To: []spool.Dest{{Queue: 3, Pos: pos}},
-	}}})
+	_, err := l.Append(alarm(pos, priority))
 	return err
+}
+
+func alarm(pos spool.Pos, priority uint8) *spool.Batch {
+	body := raw(bytes.Repeat([]byte("b"), 100))
+	return &spool.Batch{Enters: []spool.Enter{{
+		Record: body, Size: 100, Priority: priority, To: []spool.Dest{{Queue: 3, Pos: pos}},
+	}}}
 }
 
 func TestBudgetLevels(t *testing.T) {
@@ -54,7 +58,11 @@ func TestBudgetLevels(t *testing.T) {
 		}
 		for i, want := range []bool{c.plain, c.alarm} {
 			priority := uint8(9 * i)
+			takes := l.Takes(alarm(spool.Pos(i), priority))
 			err := offer(l, spool.Pos(i), priority)
+			if (err == nil) != (takes == nil) {
+				t.Errorf("at %d %%: priority %d: Takes = %v and Append = %v", c.percent, priority, takes, err)
+			}
 			if (err == nil) != want || err != nil && !errors.Is(err, spool.ErrFull) {
 				t.Errorf("at %d %%: priority %d: %v, want taken %v", c.percent, priority, err, want)
 			}

@@ -67,14 +67,11 @@ func (s *Store) Append(b *spool.Batch) (spool.LSN, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failed != nil {
-		return 0, s.failed
+	if err := s.takesLocked(b); err != nil {
+		return 0, err
 	}
 	if b.Empty() {
 		return s.last, nil
-	}
-	if s.level.refused(b) {
-		return 0, s.level.why
 	}
 	g := s.staged
 	idle, asking, bytes := g.last == 0, g.asking, g.bytes
@@ -91,6 +88,26 @@ func (s *Store) Append(b *spool.Batch) (spool.LSN, error) {
 		s.signal()
 	}
 	return s.last, nil
+}
+
+// Takes implements spool.Log.
+func (s *Store) Takes(b *spool.Batch) error {
+	if err := s.check(b); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.takesLocked(b)
+}
+
+func (s *Store) takesLocked(b *spool.Batch) error {
+	switch {
+	case s.failed != nil:
+		return s.failed
+	case s.level.refused(b):
+		return s.level.why
+	}
+	return nil
 }
 
 func (s *Store) stageLocked(g *group, b *spool.Batch) {

@@ -20,7 +20,7 @@ import (
 type Log struct {
 	mu      sync.Mutex // protects everything below
 	auto    bool
-	full    bool
+	floor   int // messages of a lower priority are refused
 	failed  error
 	last    spool.LSN // newest appended
 	durable spool.LSN
@@ -87,12 +87,10 @@ func (l *Log) Hold() {
 func (l *Log) Append(b *spool.Batch) (spool.LSN, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.failed != nil:
-		return 0, l.failed
-	case l.full && len(b.Enters) > 0 && !b.Moves:
-		return 0, spool.ErrFull
-	case b.Empty():
+	if err := l.takesLocked(b); err != nil {
+		return 0, err
+	}
+	if b.Empty() {
 		return l.last, nil
 	}
 	for i := range b.Enters {
@@ -112,6 +110,23 @@ func (l *Log) Append(b *spool.Batch) (spool.LSN, error) {
 		l.commitLocked()
 	}
 	return l.last, nil
+}
+
+// Takes says what Append would.
+func (l *Log) Takes(b *spool.Batch) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.takesLocked(b)
+}
+
+func (l *Log) takesLocked(b *spool.Batch) error {
+	if l.failed != nil {
+		return l.failed
+	}
+	if !b.Moves && slices.ContainsFunc(b.Enters, func(e spool.Enter) bool { return int(e.Priority) < l.floor }) {
+		return spool.ErrFull
+	}
+	return nil
 }
 
 func (l *Log) enterLocked(e spool.Enter) {
@@ -225,9 +240,23 @@ func (l *Log) Fail(cause error) {
 func (l *Log) SetFull(full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.full = full
+	l.floor = 0
+	if full {
+		l.floor = priorityMax + 1
+	}
 	l.roomLocked(!full)
 }
+
+// SetFloor makes the log refuse records of a lower priority: its reserve is
+// being used. Then publishers are not held up.
+func (l *Log) SetFloor(priority int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.floor = priority
+	l.roomLocked(priority <= priorityMax)
+}
+
+const priorityMax = 9
 
 func (l *Log) roomLocked(open bool) {
 	switch {

@@ -430,6 +430,16 @@ func testFull(t *testing.T, h *Harness) {
 	if _, err := h.Log.Append(&b); !errors.Is(err, spool.ErrFull) {
 		t.Fatalf("Append = %v, want ErrFull", err)
 	}
+	if err := h.Log.Takes(&b); !errors.Is(err, spool.ErrFull) {
+		t.Fatalf("Takes = %v, want ErrFull", err)
+	}
+	b.Moves = true
+	if err := h.Log.Takes(&b); err != nil {
+		t.Errorf("Takes of what changes its place = %v", err)
+	}
+	if err := h.Log.Takes(&spool.Batch{Leaves: []spool.Leave{leaveOf(1, 1, "")}}); err != nil {
+		t.Errorf("Takes of a leave = %v", err)
+	}
 	room := h.Log.Room()
 	if room == nil {
 		t.Fatal("Room() = nil while full")
@@ -467,6 +477,9 @@ func testFail(t *testing.T, h *Harness) {
 		b := spool.Batch{Leaves: []spool.Leave{leaveOf(1, 1, "")}}
 		if _, err := h.Log.Append(&b); !errors.Is(err, spool.ErrFailed) || !errors.Is(err, errBoom) {
 			t.Errorf("Append = %v, want ErrFailed and its cause", err)
+		}
+		if err := h.Log.Takes(&b); !errors.Is(err, spool.ErrFailed) {
+			t.Errorf("Takes = %v, want ErrFailed", err)
 		}
 		if _, _, err := h.Log.Durable(); !errors.Is(err, spool.ErrFailed) || !errors.Is(err, errBoom) {
 			t.Errorf("Durable = %v, want ErrFailed and its cause", err)
