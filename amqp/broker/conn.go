@@ -23,9 +23,13 @@ type Conn struct {
 	outboxBytes int
 	starved     []*queue // would deliver when the outbox has room again
 	thirsty     []*lane  // this connection's writer is asked to read their cold messages
-	closed      bool
-	traffic     Traffic
-	listening   bool // the watcher is told of the next message
+	// unackedBytes and txBytes are of all sessions; see Limits.ConnUnackedBytesMax.
+	unackedBytes int
+	txBytes      int
+	strained     bool // a consumer waits for unackedBytes
+	closed       bool
+	traffic      Traffic
+	listening    bool // the watcher is told of the next message
 }
 
 // Delivery is something for a peer: a message, or, when Msg is nil, the news

@@ -46,8 +46,8 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 	if err := v.freeName("exchange", spec.Name); err != nil {
 		return 0, err
 	}
-	if err := atMost("exchanges", len(v.exchanges), v.b.limits.ExchangesMax); err != nil {
-		return 0, err
+	if most := v.b.limits.ExchangesMax; len(v.exchanges) >= most {
+		return 0, amqp.Errorf(amqp.PreconditionFailed, "cannot declare %s: exchange limit of %d is reached", v.named("exchange", spec.Name), most)
 	}
 	x, err := newExchange(v.named("exchange", spec.Name), spec)
 	if err == nil {

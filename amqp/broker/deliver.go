@@ -44,8 +44,8 @@ func (s *Session) Consume(queueName string, spec ConsumerSpec) (*Consumer, error
 	if s.consumers[spec.Tag] != nil {
 		return nil, amqp.Errorf(amqp.NotAllowed, "attempt to reuse consumer tag '%s'", spec.Tag)
 	}
-	if err := atMost("consumers", len(s.consumers), v.b.limits.ConsumersMax); err != nil {
-		return nil, err
+	if most := v.b.limits.ConsumersMax; len(s.consumers) >= most {
+		return nil, amqp.Errorf(amqp.NotAllowed, "reached maximum (%d) of consumers per channel", most)
 	}
 	q, err := v.consumableLocked(s, queueName, spec)
 	if err != nil {
@@ -249,14 +249,18 @@ func (c *Consumer) canTake() bool {
 }
 
 func (c *Consumer) hasCredit() bool {
-	s, l := c.session, &c.session.conn.v.b.limits
+	s, conn, l := c.session, c.session.conn, &c.session.conn.v.b.limits
 	if c.Prefetch > 0 && c.unacked >= c.Prefetch || s.prefetch > 0 && s.unackedOf >= s.prefetch {
 		return false
 	}
-	if s.unackedOf < l.UnackedMax && (s.unackedBytes < l.UnackedBytesMax || s.unackedOf == 0) {
+	switch {
+	case s.unackedOf >= l.UnackedMax, s.unackedBytes >= l.UnackedBytesMax && s.unackedOf > 0:
+		s.strained = true
+	case conn.unackedBytes >= l.ConnUnackedBytesMax: // something is unsettled then
+		conn.strained = true
+	default:
 		return true
 	}
-	s.strained = true
 	return false
 }
 

@@ -22,6 +22,10 @@ type Limits struct {
 	// a prefetch of 0 ("unlimited") means these.
 	UnackedMax      int
 	UnackedBytesMax int
+	// ConnUnackedBytesMax bounds the same, and the messages of open
+	// transactions, for all sessions of a connection together; four times
+	// UnackedBytesMax by default.
+	ConnUnackedBytesMax int
 	// RetainedMax, RetainedBytesMax: values kept per vhost, and their bytes.
 	RetainedMax      int
 	RetainedBytesMax int64
@@ -66,6 +70,8 @@ func (l Limits) orDefaults() Limits {
 	set(&d.OutboxBytes, l.OutboxBytes)
 	set(&d.UnackedMax, l.UnackedMax)
 	set(&d.UnackedBytesMax, l.UnackedBytesMax)
+	d.ConnUnackedBytesMax = 4 * d.UnackedBytesMax
+	set(&d.ConnUnackedBytesMax, l.ConnUnackedBytesMax)
 	set(&d.RetainedMax, l.RetainedMax)
 	set(&d.RetainedBytesMax, l.RetainedBytesMax)
 	set(&d.HeldMax, l.HeldMax)

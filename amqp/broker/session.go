@@ -17,6 +17,8 @@ type Session struct {
 	unacked      ring[unacked] // by rising tag
 	unackedOf    int           // those of them that are not settled and count for prefetch
 	unackedBytes int
+	held         int  // deliveries that the peer may still settle, those of Get included
+	txBytes      int  // of messages in its transaction
 	trimmed      int  // length of unacked when it was last compacted
 	strained     bool // a consumer waits for the bounds of all unsettled together
 	prefetch     int  // for all consumers together; 0 is no limit
@@ -80,6 +82,8 @@ func (v *VHost) closeSessionLocked(s *Session) {
 	}
 	v.recallLocked(s)
 	s.returnAllLocked()
+	c.txBytes -= s.txBytes
+	s.txBytes = 0
 	for _, consumer := range s.consumers {
 		v.endConsumerLocked(consumer)
 	}
@@ -131,7 +135,8 @@ func (s *Session) touchAllLocked() {
 func (s *Session) hold(u unacked) {
 	u.clock(u.lane.q)
 	s.unacked.pushBack(u)
-	s.unackedBytes += len(u.entry.msg.Body)
+	s.held++
+	s.weighLocked(len(u.entry.msg.Body))
 	u.lane.q.unacked++
 	if u.consumer != nil {
 		u.consumer.unacked++
@@ -142,7 +147,8 @@ func (s *Session) hold(u unacked) {
 // release forgets a delivery and gives its credit back.
 func (s *Session) release(u *unacked) (l *lane, e entry) {
 	l, e = u.lane, u.entry
-	s.unackedBytes -= len(e.msg.Body)
+	s.held--
+	s.weighLocked(-len(e.msg.Body))
 	l.q.unacked--
 	if u.consumer != nil {
 		u.consumer.unacked--
@@ -150,6 +156,21 @@ func (s *Session) release(u *unacked) (l *lane, e entry) {
 	}
 	*u = unacked{tag: u.tag}
 	return l, e
+}
+
+// weighLocked counts bytes of unsettled deliveries. When the connection has too
+// many no more, the consumers of all its sessions may go on.
+func (s *Session) weighLocked(n int) {
+	c := s.conn
+	s.unackedBytes += n
+	c.unackedBytes += n
+	if !c.strained || c.unackedBytes >= c.v.b.limits.ConnUnackedBytesMax {
+		return
+	}
+	c.strained = false
+	for _, other := range c.sessions {
+		other.touchAllLocked()
+	}
 }
 
 // Get takes one message from a queue without subscribing (0-9-1, basic.get).
@@ -166,8 +187,10 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 	if err := s.conn.allow(Read, "queue", q.name); err != nil {
 		return d, 0, false, err
 	}
-	if most := v.b.limits.UnackedMax; !noAck && s.unackedOf >= most {
-		return d, 0, false, amqp.Errorf(amqp.PreconditionFailed, "limit of %d unacknowledged messages is reached", most)
+	if !noAck {
+		if err := s.mayHoldLocked(); err != nil {
+			return d, 0, false, err
+		}
 	}
 	q.lastUsed = v.b.now()
 	l, found := v.headLocked(q)
@@ -189,6 +212,19 @@ func (s *Session) Get(queueName string, noAck bool) (d Delivery, left int, ok bo
 	s.conn.traffic.sent(d.Msg)
 	v.finishLocked()
 	return d, q.count, true, nil
+}
+
+// mayHoldLocked refuses one more message by Get where a consumer would have to
+// wait.
+func (s *Session) mayHoldLocked() error {
+	l := &s.conn.v.b.limits
+	if s.held >= l.UnackedMax {
+		return amqp.Errorf(amqp.PreconditionFailed, "limit of %d unacknowledged messages is reached", l.UnackedMax)
+	}
+	if s.conn.unackedBytes >= l.ConnUnackedBytesMax {
+		return amqp.Errorf(amqp.PreconditionFailed, "limit of %d bytes of unacknowledged messages is reached", l.ConnUnackedBytesMax)
+	}
+	return nil
 }
 
 // headLocked finds the lane with the next message of a queue and has it in

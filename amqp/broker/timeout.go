@@ -19,7 +19,7 @@ func (u *unacked) open() bool { return u.lane != nil || u.lapsed }
 // lapse takes a delivery back from a peer that does not settle it.
 func (v *VHost) lapseLocked(s *Session, u *unacked) {
 	l, e := u.lane, u.entry
-	s.unackedBytes -= len(e.msg.Body)
+	s.weighLocked(-len(e.msg.Body))
 	l.q.unacked--
 	*u = unacked{tag: u.tag, consumer: u.consumer, lapsed: true}
 	v.b.counts.lapsed.Add(1)
@@ -28,6 +28,7 @@ func (v *VHost) lapseLocked(s *Session, u *unacked) {
 
 // settledLate: the peer settles what has lapsed, and is free for more.
 func (v *VHost) settledLate(s *Session, u *unacked) {
+	s.held--
 	if c := u.consumer; c != nil {
 		c.unacked--
 		s.unackedOf--

@@ -14,12 +14,11 @@ import (
 type Tx struct {
 	session   *Session
 	publishes []Publish
-	bytes     int
 	settles   []Settlement // each of one tag, whose delivery is marked as promised
 }
 
 // txMessagesMax and Limits.UnackedBytesMax bound what a transaction may hold of
-// messages; what it settles is bounded by what can be unsettled.
+// messages, and Limits.ConnUnackedBytesMax all of a connection together; what it settles is bounded by what can be unsettled.
 const txMessagesMax = 65_536
 
 // Begin makes an empty transaction. It needs no end: a session that is closed
@@ -37,11 +36,15 @@ func (t *Tx) Publish(ps []Publish) (taken int, err error) {
 			return i, err
 		}
 		m := ps[i].Msg
-		if len(t.publishes) >= txMessagesMax || t.bytes+len(m.Body) > v.b.limits.UnackedBytesMax {
-			return i, amqp.Errorf(amqp.PreconditionFailed, "transaction is larger than %d messages or %d bytes", txMessagesMax, v.b.limits.UnackedBytesMax)
+		if most := v.b.limits.UnackedBytesMax; len(t.publishes) >= txMessagesMax || s.txBytes+len(m.Body) > most {
+			return i, amqp.Errorf(amqp.PreconditionFailed, "transaction is larger than %d messages or %d bytes", txMessagesMax, most)
+		}
+		if most := v.b.limits.ConnUnackedBytesMax; s.conn.txBytes+len(m.Body) > most {
+			return i, amqp.Errorf(amqp.PreconditionFailed, "transactions on this connection are larger than %d bytes", most)
 		}
 		t.publishes = append(t.publishes, ps[i])
-		t.bytes += len(m.Body)
+		s.txBytes += len(m.Body)
+		s.conn.txBytes += len(m.Body)
 	}
 	return len(ps), nil
 }
@@ -90,14 +93,24 @@ func (t *Tx) Commit(now amqp.Instant) ([]Publish, spool.LSN, error) {
 		return nil, 0, err
 	}
 	ps := t.publishes
-	t.publishes, t.settles, t.bytes = nil, nil, 0
+	t.empty()
 	return ps, lsn, err
 }
 
 // Rollback forgets the messages; the deliveries are unsettled as before.
 func (t *Tx) Rollback() {
 	t.free()
-	t.publishes, t.settles, t.bytes = nil, nil, 0
+	t.empty()
+}
+
+func (t *Tx) empty() {
+	t.publishes, t.settles = nil, nil
+	s := t.session
+	v := s.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s.conn.txBytes -= s.txBytes
+	s.txBytes = 0
 }
 
 // free takes the marks off what is to be settled.

@@ -59,7 +59,7 @@ var errUnimplemented = amqp.Errorf(amqp.CommandInvalid, "unimplemented method")
 func (c *conn) forget(ch *channel) {
 	ch.session.Close()
 	ch.gone = true
-	c.holding -= cap(ch.content.body)
+	c.hold(-cap(ch.content.body))
 	ch.content = content{}
 	delete(c.channels, ch.id)
 	c.last = nil

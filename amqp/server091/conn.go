@@ -124,6 +124,7 @@ func (c *conn) end(reason error) {
 	c.out.nudge()
 	<-c.out.over
 	c.core.Close()
+	c.hold(-c.holding)
 	c.s.counts.channelsNow.Add(-int64(len(c.channels)))
 	c.s.channels.leave(c, len(c.channels))
 	if err := c.out.err; err != nil {

@@ -36,6 +36,14 @@ func (c *conn) contentBytesMax() int {
 	return max(contentBytesMin, 2*c.s.o.Broker.Limits().MessageBytesMax)
 }
 
+// contentBytesMax is the same for all connections together; see Options.
+func (s *Server) contentBytesMax() int {
+	if most := s.o.ContentBytesMax; most != 0 {
+		return most
+	}
+	return max(contentBytesMin, 4*s.o.Broker.Limits().MessageBytesMax)
+}
+
 var (
 	errNoMethod = amqp.Errorf(amqp.UnexpectedFrame, "expected method frame, got non method frame instead")
 	errNoHeader = amqp.Errorf(amqp.UnexpectedFrame, "expected content header for class 60, got non content header frame instead")
@@ -148,7 +156,7 @@ func (c *conn) contentBody(ch *channel, piece []byte) error {
 	if len(t.body) < t.size {
 		return nil
 	}
-	c.holding -= cap(t.body)
+	c.hold(-cap(t.body))
 	return c.completed(ch, false)
 }
 
@@ -163,9 +171,19 @@ func (c *conn) grow(t *content, n int) error {
 	if most := c.contentBytesMax(); c.holding+size-cap(t.body) > most {
 		return amqp.Errorf(amqp.ContentTooLarge, "messages under way on this connection would take more than %d bytes", most)
 	}
-	c.holding += size - cap(t.body)
+	if most := c.s.contentBytesMax(); c.hold(size-cap(t.body)) > int64(most) {
+		c.hold(cap(t.body) - size)
+		return amqp.Errorf(amqp.ContentTooLarge, "messages under way on all connections would take more than %d bytes", most)
+	}
 	t.body = append(make([]byte, 0, size), t.body...)
 	return nil
+}
+
+// hold counts memory of bodies that are not complete, and says how much it is
+// on all connections.
+func (c *conn) hold(n int) (all int64) {
+	c.holding += n
+	return c.s.holding.Add(int64(n))
 }
 
 // completed collects a whole message for the core. lent says that its body lies

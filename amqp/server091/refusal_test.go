@@ -147,6 +147,35 @@ func TestClosedChannelDropsWhatComes(t *testing.T) {
 	})
 }
 
+// TestHalfReceivedBodiesOfAllAreBounded: what two connections have begun leaves
+// no room for a third, until one of them is gone.
+func TestHalfReceivedBodiesOfAllAreBounded(t *testing.T) {
+	limits := broker.Limits{MessageBytesMax: 1 << 20}
+	inBubble(t, mem.New().Auto(), limits, nil, func(t *testing.T, r *rig) {
+		half := strings.Repeat("x", 700<<10)
+		begin := func(p *peer, ch uint16) {
+			p.do(on(ch, &wire091.BasicPublish{}), header(ch, 60, 1<<20), wire091.AppendBody(nil, ch, []byte(half), 131072))
+			p.quiet()
+		}
+		var peers []*peer
+		for range 2 {
+			p := r.open(2)
+			begin(p, 1)
+			begin(p, 2)
+			p.heard("")
+			peers = append(peers, p)
+		}
+		last := r.open(1)
+		begin(last, 1)
+		last.heard("1 channel.close 311 60,40 CONTENT_TOO_LARGE - messages under way on all connections would take more than 4194304 bytes")
+		last.says("1 channel.open-ok", &wire091.ChannelCloseOk{}, &wire091.ChannelOpen{})
+		_ = peers[0].NC.Close()
+		last.quiet()
+		begin(last, 1)
+		last.says("1 basic.qos-ok", wire091.AppendBody(nil, 1, []byte(half[:1<<20-len(half)]), 131072), &wire091.BasicQos{})
+	})
+}
+
 func TestHalfReceivedBodiesAreBounded(t *testing.T) {
 	limits := broker.Limits{MessageBytesMax: 1 << 20}
 	inBubble(t, mem.New().Auto(), limits, nil, func(t *testing.T, r *rig) {
