@@ -47,8 +47,9 @@ test: ## all unit tests
 race: ## all unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-sim: ## the core against its models, SIMSEEDS seeds (10000)
+sim: ## the core, alone and on the spool's simulated disk, against models, SIMSEEDS seeds (10000)
 	$(GO) test -count=1 -timeout 30m -run '^(TestSimulation|TestOrder)$$' ./amqp/broker -sim.seeds=$(SIMSEEDS)
+	$(GO) test -count=1 -timeout 30m -run '^TestBroker$$' ./spool/disk -sim.seeds=$(SIMSEEDS)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
@@ -79,6 +80,7 @@ FAULTS := ^(TestIOFaults|TestStalls|TestFullVolumes|TestDamagedFiles|TestPowerCu
 soak: build $(NODE_PACKAGES) ## what is written to the disk, its faults and power cuts in large numbers (as root), then the whole story again and again for SOAKTIME (1h)
 	$(GO) test -count=1 -tags soak -timeout 20m -run 'FullVolume|SpaceComesBack|WriteAmplification|ConsumedInTime|DrainCost' ./spool/disk
 	SIM_SEEDS=1000000 $(GO) test -count=1 -timeout 0 -run '^TestSimulation$$' ./spool/disk
+	$(GO) test -count=1 -timeout 0 -run '^TestBroker$$' ./spool/disk -sim.seeds=100000
 	$(TRIAL) SPOOL_CUTS=100 $(GO) test -count=1 -v -timeout 0 -run '^TestSpoolCuts$$' $(INTEROP)
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '$(FAULTS)' $(INTEROP)
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
