@@ -94,7 +94,9 @@ func (o *Options) thin() int64 { return o.ReclaimBytes / 32 }
 func (m *merger) enter(ix *index) {
 	m.from = 0
 	if len(m.queues) == 0 {
-		ix.kept = ix.small
+		if !m.sparse { // else small ones were not tried
+			ix.kept = ix.small
+		}
 	} else if qi := ix.queues[m.queues[0]]; qi != nil && !m.sparse {
 		m.from = qi.seen
 	}

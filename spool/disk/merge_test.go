@@ -128,6 +128,42 @@ func TestSmallChunksAreMerged(t *testing.T) {
 	}
 }
 
+// TestSmallChunksAreMergedBesideSparseOnes: traffic that leaves sparse chunks
+// to look for, again and again, does not put off the merge of a slow backlog.
+func TestSmallChunksAreMergedBesideSparseOnes(t *testing.T) {
+	o := small(t.TempDir())
+	o.MergeChunks, o.NoCompression = 200, true
+	l := start(t, o)
+	slow := []spool.QueueID{1}
+	stay := trickle(t, l, slow, 1, 150)[1]
+	var b spool.Batch
+	for pos := spool.Pos(1); pos <= 300; pos++ {
+		b.Enters = append(b.Enters, spool.Enter{Record: numbered(2, pos, 1000), Size: 1000, To: []spool.Dest{{Queue: 2, Pos: pos}}})
+	}
+	appendAwait(t, l, &b)
+	b.Reset()
+	for pos := spool.Pos(1); pos <= 290; pos++ {
+		b.Leaves = append(b.Leaves, spool.Leave{Queue: 2, Pos: pos, Size: 1000})
+	}
+	appendAwait(t, l, &b)
+	before := l.Stats().Commits
+	for late := time.Now().Add(20 * time.Second); l.Stats().Commits == before; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("the sparse chunk is not merged")
+		}
+	}
+	atRest(t, l)
+	stay = append(stay, trickle(t, l, slow, 1000, 150)[1]...)
+	atRest(t, l)
+	checkNumbered(t, l, 1, 200, stay)
+	if err := l.stop(t); err != nil {
+		t.Fatal(err)
+	}
+	if sum := verified(t, o.Dir); sum.Chunks > o.MergeChunks {
+		t.Errorf("%v, want at most %d chunks", sum, o.MergeChunks)
+	}
+}
+
 func verified(t *testing.T, dir string) disk.Summary {
 	t.Helper()
 	off, err := disk.OpenOffline(dir)
