@@ -189,8 +189,8 @@ func (ix *index) gather(qi *queueIndex, from spool.Pos, sparse bool, small int) 
 		}
 		return true
 	})
-	if !enough() {
-		list = nil
+	if !enough() && len(list) > 0 {
+		next, list = list[0].first, nil // until more come behind them
 	}
 	return list, next, done, err
 }

@@ -164,6 +164,33 @@ func TestSmallChunksAreMergedBesideSparseOnes(t *testing.T) {
 	}
 }
 
+// TestSmallChunksOfManyQueuesAreMerged: a queue that gets only a few small
+// chunks from one pass to the next is merged when they are enough.
+func TestSmallChunksOfManyQueuesAreMerged(t *testing.T) {
+	o := small(t.TempDir())
+	o.MergeChunks = 64
+	l := start(t, o)
+	const queues, each = 20, 60
+	want := make([]spool.Pos, 0, each)
+	for pos := spool.Pos(1); pos <= each; pos++ {
+		want = append(want, pos)
+		for q := spool.QueueID(1); q <= queues; q++ {
+			appendAwait(t, l, &spool.Batch{Enters: []spool.Enter{{Record: numbered(q, pos, 200), Size: 200, To: []spool.Dest{{Queue: q, Pos: pos}}}}})
+		}
+	}
+	atRest(t, l)
+	for q := spool.QueueID(1); q <= queues; q++ {
+		checkNumbered(t, l, q, 200, want)
+	}
+	if err := l.stop(t); err != nil {
+		t.Fatal(err)
+	}
+	// Of each queue stay what was merged and fewer than 16 that wait for more.
+	if sum, most := verified(t, o.Dir), queues*(each/16+15)+o.MergeChunks; sum.Chunks > most {
+		t.Errorf("%v, want at most %d chunks", sum, most)
+	}
+}
+
 func verified(t *testing.T, dir string) disk.Summary {
 	t.Helper()
 	off, err := disk.OpenOffline(dir)
