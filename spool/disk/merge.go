@@ -167,10 +167,13 @@ func (ix *index) gather(qi *queueIndex, from spool.Pos, sparse bool, small int) 
 	enough := func() bool { return len(list) >= min(mergeFew, small) || sparse && len(list) > 0 }
 	ix.look.entries(qi.id, from, func(e *entry, rerr error) bool {
 		if rerr != nil {
+			// Open makes it anew: what is merged may not reach over it.
 			if !errors.Is(rerr, spool.ErrCorrupt) {
 				err = rerr
+			} else if done = !enough(); done {
+				list, weight, bytes, count = list[:0], 0, 0, 0
 			}
-			return err == nil // Open drops it
+			return err == nil && done
 		}
 		worth := sparse && ix.sparse(e) || !sparse && ix.isSmall(e)
 		full := len(list) > 0 && (bytes+e.bytes+e.volatile > chunkBytes || count+e.count() > chunkRecordsMax ||
