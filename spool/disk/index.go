@@ -51,6 +51,7 @@ type queueIndex struct {
 	entries  int
 	resident []*entry  // by first
 	seen     spool.Pos // a merge has looked at small chunks up to here
+	each     int64     // stored bytes of a message, when payload tells too little; 0: unknown
 }
 
 func newIndex() *index {

@@ -207,10 +207,36 @@ func (ix *index) sparse(e *entry) bool {
 	if ix.isSmall(e) || e.weight > mergeWeightMax {
 		return false
 	}
-	sharers := int64(max(1, ix.refs.get(e.chunk)&refCount))
+	sharers, count := ix.sharers(e), int64(e.count())
+	live := e.bytes + e.volatile
+	if qi := ix.queues[e.queue]; qi != nil {
+		live = max(live, count*qi.each)
+	}
 	end := e.runs[len(e.runs)-1]
-	return 2*sharers*(e.bytes+e.volatile) <= int64(e.weight) ||
-		4*sharers*int64(e.count()) <= int64(end.slot+end.n)
+	return 2*sharers*live <= int64(e.weight) || 4*sharers*count <= int64(end.slot+end.n)
+}
+
+func (ix *index) sharers(e *entry) int64 {
+	return int64(max(1, ix.refs.get(e.chunk)&refCount))
+}
+
+// full reports that an entry, which its payload made look sparse, keeps a good
+// part of its chunk: names and headers may be most of a message. What one takes
+// is kept in mind, or each look would read the queue anew.
+func (ix *index) full(e *entry, ch *chunk) bool {
+	sharers, live := ix.sharers(e), int64(0)
+	for _, r := range e.runs {
+		for _, s := range ch.slots[r.slot : r.slot+r.n] {
+			live += int64(s.n)
+		}
+	}
+	if 2*sharers*live <= int64(len(ch.body)) || 4*sharers*int64(e.count()) <= int64(len(ch.slots)) {
+		return false
+	}
+	if qi := ix.queues[e.queue]; qi != nil {
+		qi.each = int64(e.weight) / int64(len(ch.slots))
+	}
+	return true
 }
 
 // rewrite copies what entries of list hold into one chunk. It passes over those
@@ -260,8 +286,8 @@ func (c *committer) rewrite(qi *queueIndex, list []*entry) (n int, err error) {
 }
 
 // whole reads the chunk of an entry that can be copied. It answers nil for one
-// that has to stay: what is damaged, which reading it will tell, and what other
-// queues share, which would be stored twice.
+// that has to stay: what is damaged, which reading it will tell, what other
+// queues share, which would be stored twice, and what is not sparse after all.
 func (c *committer) whole(e *entry) (*chunk, error) {
 	raw, err := readParts(c.snap.at, e.chunk)
 	var routes []*entry
@@ -288,6 +314,9 @@ func (c *committer) whole(e *entry) (*chunk, error) {
 				return nil, nil
 			}
 		}
+	}
+	if c.merger.sparse && ix.full(e, ch) {
+		return nil, nil
 	}
 	return ch, nil
 }

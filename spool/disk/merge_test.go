@@ -191,6 +191,42 @@ func TestSmallChunksOfManyQueuesAreMerged(t *testing.T) {
 	}
 }
 
+// TestSmallPayloadIsNotSparse: chunks of messages whose names and headers are
+// most of them are not written anew whenever something else is consumed.
+func TestSmallPayloadIsNotSparse(t *testing.T) {
+	o := small(t.TempDir())
+	o.NoCompression, o.ReclaimBytes = true, 4<<20
+	l := start(t, o)
+	const n, size, payload = 20_000, 100, 4
+	var want []spool.Pos
+	var b spool.Batch
+	for pos := spool.Pos(1); pos <= n; pos++ {
+		b.Enters = append(b.Enters, spool.Enter{Record: numbered(1, pos, size), Size: payload, To: []spool.Dest{{Queue: 1, Pos: pos}}})
+		if want = append(want, pos); pos%500 == 0 {
+			appendAwait(t, l, &b)
+			b.Reset()
+		}
+	}
+	before := l.Stats().BytesIn
+	for pos := spool.Pos(1); pos <= 200; pos++ {
+		b.Enters = append(b.Enters, spool.Enter{Record: numbered(2, pos, 1000), Size: 1000, To: []spool.Dest{{Queue: 2, Pos: pos}}})
+		b.Leaves = append(b.Leaves, spool.Leave{Queue: 2, Pos: pos, Size: 1000})
+	}
+	leaves := b.Leaves
+	b.Leaves = nil
+	appendAwait(t, l, &b)
+	appendAwait(t, l, &spool.Batch{Leaves: leaves})
+	for began := time.Now(); time.Since(began) < 4*time.Second; time.Sleep(50 * time.Millisecond) {
+		if in := l.Stats().BytesIn - before; in > n*size/2 {
+			t.Fatalf("%d bytes were written for 200 kB that came and went", in)
+		}
+	}
+	checkNumbered(t, l, 1, size, want)
+	if err := l.stop(t); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func verified(t *testing.T, dir string) disk.Summary {
 	t.Helper()
 	off, err := disk.OpenOffline(dir)
