@@ -122,6 +122,8 @@ func newSim(seed uint64) *sim {
 	s.opts = Tiny()
 	s.opts.Dir, s.opts.on, s.opts.NoCompression = "/spool", s.d, s.rng.IntN(10) > 0
 	s.opts.BudgetBytes = 1 << 30
+	// Chunks are small or sparse all the time.
+	s.opts.ValueThreshold, s.opts.MergeChunks, s.opts.ReclaimBytes = 256, 2+s.rng.IntN(8), 4<<10
 	s.opts.CommitWindow, s.opts.CommitsPerSecond = time.Millisecond, 0
 	s.opts.Now = func() time.Time { return s.clock }
 	s.opts.Trouble = func(name, text string) { s.tell("trouble: %s: %s", name, text) }
