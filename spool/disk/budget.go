@@ -181,10 +181,28 @@ var errNoSpace = errors.New("the volume is full")
 // spaceLook is how often a volume that is full is looked at again.
 const spaceLook = 250 * time.Millisecond
 
-// mayWrite reports whether a commit of some bytes fits on the volume with what
-// Badger may flush because of it. Otherwise the ballast is given up first; a
-// commit that still does not fit must wait, or the process would be killed.
+// mayWrite reports whether a commit of some bytes fits on the volume. Otherwise
+// the ballast is given up first; a commit that still does not fit must wait, or
+// the process would be killed.
 func (s *Store) mayWrite(bytes int64) error {
+	err := s.fits(bytes)
+	if !errors.Is(err, errNoSpace) {
+		return err
+	}
+	had, derr := dropBallast(s.opts.on, s.opts.Dir)
+	if derr != nil {
+		return derr
+	}
+	if !had {
+		return err
+	}
+	s.opts.Log.Warn("the volume is full: ballast given up", "dir", s.opts.Dir, "err", err)
+	return s.fits(bytes)
+}
+
+// fits reports whether some bytes fit on the volume with what Badger may flush
+// because of them.
+func (s *Store) fits(bytes int64) error {
 	need := 2*bytes + 2*s.opts.MemTableSize
 	free, total, err := s.opts.on.volume(s.opts.Dir)
 	if err != nil {
@@ -195,13 +213,16 @@ func (s *Store) mayWrite(bytes int64) error {
 	if free >= need {
 		return nil
 	}
-	had, err := dropBallast(s.opts.on, s.opts.Dir)
-	if err != nil {
-		return err
-	}
-	if had {
-		s.opts.Log.Warn("the volume is full: ballast given up", "dir", s.opts.Dir, "free", free)
-		return s.mayWrite(bytes)
-	}
 	return fmt.Errorf("%w: %d bytes are free, a commit needs %d", errNoSpace, free, need)
+}
+
+// putOff reports whether work that nobody waits for has to wait for space. It
+// leaves the ballast for commits and the next start.
+func (s *Store) putOff(bytes int64) (bool, error) {
+	err := s.fits(bytes)
+	if !errors.Is(err, errNoSpace) {
+		return false, err
+	}
+	s.gate()
+	return true, nil
 }

@@ -351,6 +351,12 @@ func (c *committer) finishPurges(g *group) error {
 
 // resumePurges does one step of some purge.
 func (c *committer) resumePurges() (more bool, err error) {
+	if len(c.index.purging) == 0 {
+		return false, nil
+	}
+	if wait, err := c.putOff(0); wait || err != nil {
+		return false, err
+	}
 	for q := range c.index.purging {
 		return true, c.resumePurge(q)
 	}

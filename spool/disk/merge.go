@@ -105,8 +105,11 @@ func (m *merger) enter(ix *index) {
 // merge does one step of a pass.
 func (c *committer) merge() (more bool, err error) {
 	m, ix := &c.merger, c.index
-	if len(m.queues) == 0 {
+	if len(m.queues) == 0 || len(ix.purging) > 0 {
 		return false, nil
+	}
+	if wait, err := c.putOff(mergeReadMax); wait || err != nil {
+		return false, err
 	}
 	q := m.queues[0]
 	ix.begin(c.snap.at)

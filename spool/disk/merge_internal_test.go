@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -84,5 +85,57 @@ func positions(t *testing.T, s *Store, q spool.QueueID) (list []spool.Pos) {
 			list = append(list, it.Pos)
 		}
 		items[0] = items[n-1]
+	}
+}
+
+// TestOtherWorkWaitsForSpace: on a full volume, which a mapped file does not
+// survive, nothing is written between commits either, until there is space.
+func TestOtherWorkWaitsForSpace(t *testing.T) {
+	for name, begin := range map[string]func(*committer){
+		"merge":   func(c *committer) { c.merger.queues = []spool.QueueID{1} },
+		"purge":   func(c *committer) { c.index.purging[1] = span{1, 10} },
+		"reclaim": func(c *committer) { c.janitor.freed, c.janitor.since = c.opts.ReclaimBytes, c.opts.Now() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newTwin(rand.New(rand.NewPCG(1, 1)))
+			o := Tiny()
+			o.Dir, o.on, o.MergeChunks, o.Now = "/spool", d, mergeFew, time.Now
+			s, err := Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			c := &committer{Store: s, settled: o.Now().Add(settledAfter)}
+			c.janitor.store = s
+			for pos := spool.Pos(1); pos <= 2*mergeFew; pos++ {
+				if _, err := s.Append(&spool.Batch{Enters: []spool.Enter{{Record: text("x"), Size: 1, To: []spool.Dest{{Queue: 1, Pos: pos}}}}}); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.commit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.index.thinned = 0
+			begin(c)
+			d.free = 0
+			steps := d.steps
+			look, more, err := c.turn(false)
+			if d.steps != steps || more || err != nil {
+				t.Fatalf("%d operations on a full volume, more: %t, %v", d.steps-steps, more, err)
+			}
+			if look.IsZero() || !s.Full() {
+				t.Errorf("the next look is at %v; full: %t", look, s.Full())
+			}
+			d.free = 1 << 40
+			for range 3 {
+				if _, _, err := c.turn(false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.janitor.wait()
+			if d.steps == steps {
+				t.Error("nothing was done when there was space again")
+			}
+		})
 	}
 }

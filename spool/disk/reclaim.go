@@ -62,6 +62,9 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	if err := c.takeNotes(now, next); err != nil {
 		return look, err
 	}
+	if len(c.index.purging) > 0 || len(c.merger.queues) > 0 {
+		next(now.Add(idleLook)) // they wait for space
+	}
 	c.merges(now, next)
 	j := &c.janitor
 	if at, err := c.engine.rest(now); err != nil {
@@ -76,6 +79,10 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	if at.After(now) {
 		next(at)
 		return look, nil
+	}
+	if wait, err := c.putOff(0); wait || err != nil {
+		next(now.Add(idleLook))
+		return look, err
 	}
 	return look, c.reclaim()
 }
