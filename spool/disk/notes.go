@@ -3,11 +3,15 @@ package disk
 import "time"
 
 // takeNotes does what is due of the small files: the copy of definitions, and
-// the word that this start was a good one.
+// the word that this start was a good one. They wait for space: a full volume
+// must not end what can do without them.
 func (c *committer) takeNotes(now time.Time, next func(time.Time)) error {
 	if !c.defsDue.IsZero() {
 		if c.defsDue.After(now) {
 			next(c.defsDue)
+		} else if wait, err := c.putOff(defCopyMax); wait || err != nil {
+			next(now.Add(idleLook))
+			return err
 		} else {
 			c.defsDue, c.defsDone = time.Time{}, now
 			if err := c.copyDefs(); err != nil {
@@ -21,6 +25,10 @@ func (c *committer) takeNotes(now time.Time, next func(time.Time)) error {
 	if c.settled.After(now) {
 		next(c.settled)
 		return nil
+	}
+	if wait, err := c.putOff(0); wait || err != nil {
+		next(now.Add(idleLook))
+		return err
 	}
 	c.settled = time.Time{}
 	return c.starts.good()

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"leveret/spool"
+	"leveret/spool/disk"
 )
 
 // TestFullVolume fills a volume of 40 MB and frees it, again and again, also
@@ -102,5 +103,51 @@ func resumes(t *testing.T, l *life) {
 		case <-late:
 			t.Fatal("there is no room after everything left")
 		}
+	}
+}
+
+// TestFullVolumeOfOthers: somebody else fills the volume while the spool has
+// work of its own to do. It lives, comes to a clean end, and opens again.
+func TestFullVolumeOfOthers(t *testing.T) {
+	mount := t.TempDir()
+	if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=80m"); err != nil {
+		t.Fatalf("mount: %v", err)
+	}
+	defer unix.Unmount(mount, unix.MNT_DETACH)
+	o := disk.Tiny()
+	o.Dir, o.NoCompression, o.ReclaimBytes = filepath.Join(mount, "spool"), true, 8<<20
+	l := start(t, o)
+	const n, size = 8000, 1000
+	var b spool.Batch
+	for pos := spool.Pos(1); pos <= n; pos++ {
+		b.Enters = append(b.Enters, spool.Enter{Record: numbered(1, pos, size), Size: size, To: []spool.Dest{{Queue: 1, Pos: pos}}})
+		if pos%200 == 0 {
+			appendAwait(t, l, &b)
+			b.Reset()
+		}
+	}
+	b.Puts = []spool.Put{{Key: "to be copied", Value: []byte("soon")}}
+	var want []spool.Pos
+	for pos := spool.Pos(1); pos <= n; pos++ {
+		if pos%10 == 0 {
+			want = append(want, pos)
+		} else {
+			b.Leaves = append(b.Leaves, spool.Leave{Queue: 1, Pos: pos, Size: size})
+		}
+	}
+	appendAwait(t, l, &b)
+	fillVolume(t, mount, filepath.Join(mount, "others"), 0)
+	time.Sleep(8 * time.Second) // a merge, a reclaim and the copy become due
+	checkNumbered(t, l, 1, size, want)
+	if err := l.stop(t); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(mount, "others")); err != nil {
+		t.Fatal(err)
+	}
+	l = start(t, o)
+	checkNumbered(t, l, 1, size, want)
+	if err := l.stop(t); err != nil {
+		t.Fatal(err)
 	}
 }

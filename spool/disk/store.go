@@ -297,8 +297,13 @@ func (s *Store) Close() error {
 		s.release(snap)
 	}
 	s.snaps.Wait() // readers that have begun may end
-	var err error
-	if sound && s.engine.fault() == nil { // else nobody knows what is true
+	// Badger flushes at its end, which a full volume would make a crash. Without
+	// an end it is as after a power cut: what was promised is there.
+	err := s.mayWrite(0)
+	if errors.Is(err, errNoSpace) {
+		return fmt.Errorf("close spool %s: left as it is: %w", s.opts.Dir, err)
+	}
+	if err == nil && sound && s.engine.fault() == nil { // else nobody knows what is true
 		err = s.leaveNotes()
 	}
 	err = errors.Join(err, s.closeFiles(sound && err == nil))

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -92,9 +93,11 @@ func positions(t *testing.T, s *Store, q spool.QueueID) (list []spool.Pos) {
 // survive, nothing is written between commits either, until there is space.
 func TestOtherWorkWaitsForSpace(t *testing.T) {
 	for name, begin := range map[string]func(*committer){
-		"merge":   func(c *committer) { c.merger.queues = []spool.QueueID{1} },
-		"purge":   func(c *committer) { c.index.purging[1] = span{1, 10} },
-		"reclaim": func(c *committer) { c.janitor.freed, c.janitor.since = c.opts.ReclaimBytes, c.opts.Now() },
+		"merge":       func(c *committer) { c.merger.queues = []spool.QueueID{1} },
+		"purge":       func(c *committer) { c.index.purging[1] = span{1, 10} },
+		"reclaim":     func(c *committer) { c.janitor.freed, c.janitor.since = c.opts.ReclaimBytes, c.opts.Now() },
+		"definitions": func(c *committer) { c.defsDue = c.opts.Now() },
+		"start":       func(c *committer) { c.settled, c.starts.failed = c.opts.Now(), 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newTwin(rand.New(rand.NewPCG(1, 1)))
@@ -104,7 +107,6 @@ func TestOtherWorkWaitsForSpace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
 			c := &committer{Store: s, settled: o.Now().Add(settledAfter)}
 			c.janitor.store = s
 			for pos := spool.Pos(1); pos <= 2*mergeFew; pos++ {
@@ -135,6 +137,10 @@ func TestOtherWorkWaitsForSpace(t *testing.T) {
 			c.janitor.wait()
 			if d.steps == steps {
 				t.Error("nothing was done when there was space again")
+			}
+			d.free = 0
+			if err := s.Close(); !errors.Is(err, errNoSpace) {
+				t.Errorf("Close on a full volume = %v", err)
 			}
 		})
 	}
