@@ -14,7 +14,8 @@ STATICCHECK ?= bin/staticcheck
 # A release is a tag like v1.2.3; before the first one it is 0.1.0 and the commit.
 VERSION := $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || \
 	echo 0.1.0+$$(git describe --always --dirty 2>/dev/null || echo unversioned)))
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# Functions begin at multiples of 16 bytes, not of 32: 170 kB on amd64.
+LDFLAGS := -s -w -funcalign=16 -X main.version=$(VERSION)
 # HTTP/2 is left out of the binary: half a megabyte that no door here speaks.
 TAGS    := nethttpomithttp2
 # Only these are compiled with inlining; for what is not called for each message
@@ -69,7 +70,7 @@ generate: ## run go generate
 	$(GO) generate ./...
 
 cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign ones tried under qemu
-	VERSION=$(VERSION) TAGS=$(TAGS) GCFLAGS='$(GCFLAGS)' .ci/cross
+	TAGS=$(TAGS) LDFLAGS='$(LDFLAGS)' GCFLAGS='$(GCFLAGS)' .ci/cross
 
 interop: build $(NODE_PACKAGES) ## real clients, real peers, kills and power cuts against bin/leveret
 	$(TRIAL) $(GO) test -count=1 -v -timeout 25m $(INTEROP)
