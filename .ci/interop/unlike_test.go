@@ -39,6 +39,7 @@ var unlikeRabbitMQ = map[string]string{
 	"frames/content on channel 0":             "it shows the frame",
 	"frames/more body than announced":         "it waits for ever",
 	"frames/arguments too short":              "we say which argument",
+	"frames/a name that is no UTF-8":          "it does not name the method",
 	"delivery/delivery limit":                 "it sends x-delivery-count 0 with the first delivery of a quorum queue",
 	"access/topics copies to another's topic": "it does not ask for the topics of copies",
 	"between peers/exclusive queue, unbind":   "it finds that there is no such binding first",

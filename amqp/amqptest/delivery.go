@@ -71,6 +71,11 @@ var deliveryTalk = []talk{
 		declared + gotten("1", "false", "0", "1") + "1 channel.close 406 60,80 PRECONDITION_FAILED - unknown delivery tag 1"},
 	{"ack of several", steps(ready("1", "2", "3"), get, get, get, &wire091.BasicAck{DeliveryTag: 2, Multiple: true}, &wire091.BasicAck{DeliveryTag: 3}, &wire091.BasicAck{DeliveryTag: 2}),
 		declared + gotten("1", "false", "2", "1") + gotten("2", "false", "1", "2") + gotten("3", "false", "0", "3") + "1 channel.close 406 60,80 PRECONDITION_FAILED - unknown delivery tag 2"},
+	{"ack of all", steps(ready("1", "2", "3"), get, get, &wire091.BasicAck{Multiple: true}, get, nackAgain),
+		declared + gotten("1", "false", "2", "1") + gotten("2", "false", "1", "2") + gotten("3", "false", "0", "3") +
+			"1 channel.close 406 60,120 PRECONDITION_FAILED - unknown delivery tag 1"},
+	{"nack of several", steps(ready("1", "2", "3"), get, get, get, &wire091.BasicNack{DeliveryTag: 2, Multiple: true, Requeue: true}, pause, get),
+		declared + gotten("1", "false", "2", "1") + gotten("2", "false", "1", "2") + gotten("3", "false", "0", "3") + gotten("4", "true", "1", "1")},
 	{"a channel's end gives back", steps(ready("1"), get, &wire091.ChannelClose{}, &wire091.ChannelOpen{}, get),
 		declared + gotten("1", "false", "0", "1") + "1 channel.close-ok\n1 channel.open-ok\n" + gotten("1", "true", "0", "1")},
 	{"a cancelled consumer's messages stay out", steps(ready("1"), Consume("q", "a"), pause, &wire091.BasicCancel{ConsumerTag: "a"}, pause, get, &wire091.BasicAck{DeliveryTag: 1}),

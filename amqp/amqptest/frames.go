@@ -23,5 +23,7 @@ var framesTalk = []talk{
 	{"unknown frame", steps(Frame(7, 1, "x")), `0 connection.close 501 0,0 FRAME_ERROR - type 7, all octets = <<"x">>: unknown_frame`},
 	{"wrong end", steps([]byte("\x08\x00\x00\x00\x00\x00\x00\xcd")), "0 connection.close 501 0,0 FRAME_ERROR - type 8, all octets = <<>>: {invalid_frame_end_marker,205}"},
 	{"too large a frame", steps([]byte("\x01\x00\x01\x00\x10\x00\x00")), "0 connection.close 501 0,0 FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,1048576,131064}"},
+	{"a name that is no UTF-8", steps(Frame(1, 1, "\x00\x32\x00\x0a\x00\x00\x02\xc3\x28\x00\x00\x00\x00\x00")),
+		"0 connection.close 501 50,10 FRAME_ERROR - Malformed UTF-8 in shortstr"},
 	{"arguments too short", steps(Frame(1, 1, "\x00\x32\x00\x0a\x00")), "0 connection.close 501 50,10 FRAME_ERROR - cannot decode <<0>>: reserved goes past the end"},
 }
