@@ -141,6 +141,11 @@ func (p *proxied) greet(nc net.Conn) {
 	defer func() { <-p.places }()
 	p.mu.Lock()
 	p.pending[nc] = struct{}{}
+	select {
+	case <-p.closed: // and those that were pending, too
+		_ = nc.Close()
+	default:
+	}
 	p.mu.Unlock()
 	_ = nc.SetReadDeadline(time.Now().Add(proxyTimeout))
 	client, err := readProxyHeader(nc)

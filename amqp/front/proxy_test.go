@@ -222,3 +222,40 @@ func TestProxiedListenerIsNotWaitedFor(t *testing.T) {
 		l.Close()
 	})
 }
+
+// lateListener accepts one connection when it has been closed already.
+type lateListener struct {
+	net.Listener
+	closed chan struct{}
+	late   net.Conn
+}
+
+func (l *lateListener) Close() error { close(l.closed); return nil }
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closed
+	time.Sleep(50 * time.Millisecond)
+	nc := l.late
+	if l.late = nil; nc == nil {
+		return nil, net.ErrClosed
+	}
+	return fromUnix{nc}, nil
+}
+
+type fromUnix struct{ net.Conn }
+
+func (fromUnix) RemoteAddr() net.Addr { return &net.UnixAddr{Net: "unix"} }
+
+// Close does not wait for the header of who came in the last moment.
+func TestProxiedClosesWhoComesLate(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	p := Proxied(&lateListener{closed: make(chan struct{}), late: far}, nil, slog.New(slog.DiscardHandler))
+	start := time.Now()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > proxyTimeout/2 {
+		t.Errorf("Close took %v", took)
+	}
+}
