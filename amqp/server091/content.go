@@ -171,7 +171,7 @@ func (c *conn) grow(t *content, n int) error {
 	if most := c.contentBytesMax(); c.holding+size-cap(t.body) > most {
 		return amqp.Errorf(amqp.ContentTooLarge, "messages under way on this connection would take more than %d bytes", most)
 	}
-	if most := c.s.contentBytesMax(); c.hold(size-cap(t.body)) > int64(most) {
+	if most := c.s.contentBytesMax(); c.hold(size-cap(t.body)) > int64(most) && c.holding > c.s.contentShare() {
 		c.hold(cap(t.body) - size)
 		return amqp.Errorf(amqp.ContentTooLarge, "messages under way on all connections would take more than %d bytes", most)
 	}
@@ -182,8 +182,26 @@ func (c *conn) grow(t *content, n int) error {
 // hold counts memory of bodies that are not complete, and says how much it is
 // on all connections.
 func (c *conn) hold(n int) (all int64) {
+	was := c.holding
 	c.holding += n
+	switch {
+	case was == 0 && c.holding > 0:
+		c.s.holders.Add(1)
+	case was > 0 && c.holding == 0:
+		c.s.holders.Add(-1)
+	}
 	return c.s.holding.Add(int64(n))
+}
+
+// sharesSpare are kept for those who come when others have taken all there is.
+const sharesSpare = 16
+
+// contentShare is what a connection may hold whatever the others do: two that
+// begin large messages and never end them must not stop everybody's. The shares
+// grow smaller with the number of those who hold something, so that all of them
+// add up to a few times the bound.
+func (s *Server) contentShare() int {
+	return s.contentBytesMax() / (int(s.holders.Load()) + sharesSpare)
 }
 
 // completed collects a whole message for the core. lent says that its body lies

@@ -148,7 +148,7 @@ func TestClosedChannelDropsWhatComes(t *testing.T) {
 }
 
 // TestHalfReceivedBodiesOfAllAreBounded: what two connections have begun leaves
-// no room for a third, until one of them is gone.
+// a third room for small messages only, until one of them is gone.
 func TestHalfReceivedBodiesOfAllAreBounded(t *testing.T) {
 	limits := broker.Limits{MessageBytesMax: 1 << 20}
 	inBubble(t, mem.New().Auto(), limits, nil, func(t *testing.T, r *rig) {
@@ -166,6 +166,11 @@ func TestHalfReceivedBodiesOfAllAreBounded(t *testing.T) {
 			peers = append(peers, p)
 		}
 		last := r.open(1)
+		small := strings.Repeat("x", 100<<10)
+		last.says("1 basic.qos-ok", &wire091.BasicPublish{}, header(1, 60, uint64(len(small))), wire091.AppendBody(nil, 1, []byte(small), 4096), &wire091.BasicQos{})
+		if n := r.server.holders.Load(); n != 2 {
+			t.Errorf("%d connections hold something, want 2", n)
+		}
 		begin(last, 1)
 		last.heard("1 channel.close 311 60,40 CONTENT_TOO_LARGE - messages under way on all connections would take more than 4194304 bytes")
 		last.says("1 channel.open-ok", &wire091.ChannelCloseOk{}, &wire091.ChannelOpen{})

@@ -67,7 +67,7 @@ type Options struct {
 	HandshakesMax    int           // connections that have not finished it; 256
 	ChannelMax       int           // channels of a connection; 2047
 	FrameMax         int           // octets of a frame; 131072
-	ContentBytesMax  int           // of messages that are not complete, on all connections; 4 of the largest
+	ContentBytesMax  int           // of messages that are not complete, on all connections; 4 of the largest, see contentShare
 	Heartbeat        time.Duration // what is proposed; 60 s
 	Product, Version string        // what clients are told; leveret and 0
 	ServerProperties amqp.Table    // added to what clients are told, or in its place
@@ -81,6 +81,7 @@ type Server struct {
 	counts     counts
 	channels   userChannels
 	holding    atomic.Int64 // bytes of half-received bodies
+	holders    atomic.Int64 // connections that have some
 	buffers    sync.Pool    // *[]byte of writers at work; idle connections hold none
 	scratches  sync.Pool    // *scratch of readers at work
 }
