@@ -116,7 +116,7 @@ func decodeChunk(id uint64, raw []byte, z *zipper) (*chunk, error) {
 		return nil, fmt.Errorf("%w: chunk %d has %d bytes", spool.ErrCorrupt, id, len(raw))
 	}
 	if raw[0] > chunkFormat {
-		return nil, fmt.Errorf("%w: chunk %d is of format %d", spool.ErrNewer, id, raw[0])
+		return nil, newer(fmt.Sprintf("chunk %d", id), raw[0])
 	}
 	count := binary.BigEndian.Uint32(raw[4:])
 	size := binary.BigEndian.Uint32(raw[8:])

@@ -114,5 +114,6 @@
 //	    and for set uv length, value
 //	u32 crc of the above
 //
-// A newer format is refused with spool.ErrNewer.
+// A folder of a newer format is refused with spool.ErrNewer, by its record 's' or,
+// where that is damaged, by its index entries.
 package disk

@@ -182,7 +182,7 @@ func decodeEntry(key, value []byte) (*entry, error) {
 	}
 	e := &entry{queue: q, first: first}
 	if len(value) > 0 && value[0] > format {
-		return nil, fmt.Errorf("%w: index entry is of format %d", spool.ErrNewer, value[0])
+		return nil, newer(fmt.Sprintf("index entry of queue %d at %d", q, first), value[0])
 	}
 	if len(value) < 5 || value[0] != format || be.Uint32(value[len(value)-4:]) != e.sum(value[:len(value)-4]) {
 		return nil, fmt.Errorf("%w: index entry of queue %d at %d", spool.ErrCorrupt, q, first)

@@ -81,6 +81,13 @@ func decodeDef(name string, b []byte) ([]byte, error) {
 	return b[4:], nil
 }
 
+// newer tells of something whose format is not known. A folder of a newer
+// version is refused as a whole, by its format record, so it is damage, unless
+// that record is damaged as well.
+func newer(what string, version byte) error {
+	return fmt.Errorf("%w, or %w: %s is of format %d", spool.ErrCorrupt, spool.ErrNewer, what, version)
+}
+
 func schemaValue(version byte) []byte {
 	return be.AppendUint32([]byte{version}, crc32.Checksum([]byte{version}, castagnoli))
 }

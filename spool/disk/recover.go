@@ -173,7 +173,16 @@ func (s *Store) schema() error {
 		return err
 	}
 	if !empty(at) {
-		// Chunks and entries carry their format themselves.
+		// Index entries carry their format themselves.
+		newer := list(at, classEntry, func(it item) error {
+			if _, err := itemEntry(it); errors.Is(err, spool.ErrNewer) {
+				return err
+			}
+			return nil
+		})
+		if newer != nil {
+			return newer
+		}
 		s.tell(troubleDamage, fmt.Sprintf("the format record is damaged or gone and was written anew: %v", err))
 	}
 	return s.out.commit([]change{{key, schemaValue(format)}})

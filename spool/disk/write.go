@@ -145,7 +145,7 @@ func encodeRedo(list []change) (parts [][]byte) {
 // decodeRedo reads one part. Keys and values are parts of b.
 func decodeRedo(b []byte) (list []change, err error) {
 	if len(b) > 0 && b[0] > format {
-		return nil, fmt.Errorf("%w: redo list is of format %d", spool.ErrNewer, b[0])
+		return nil, newer("redo list", b[0])
 	}
 	if len(b) < 5 || b[0] != format || be.Uint32(b[len(b)-4:]) != crc32.Checksum(b[:len(b)-4], castagnoli) {
 		return nil, fmt.Errorf("%w: redo list", spool.ErrCorrupt)
