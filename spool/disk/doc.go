@@ -101,8 +101,8 @@
 //	u32 crc of key and value
 //
 // Entries of one queue never overlap. A chunk is deleted together with the last
-// entry that refers to it. Merged chunks hold copies of what others held; these
-// are deleted with it, in one transaction.
+// entry that refers to it; its number is never used again. Merged chunks hold
+// copies of what others held; these are deleted with it, in one transaction.
 //
 // A group that does not fit into one Badger transaction (15 % of the memtable)
 // stays atomic: chunks and what else fits go into the first transaction together

@@ -127,13 +127,16 @@ func (s *Store) recover(suspect bool) (err error) {
 	if err := s.schema(); err != nil {
 		return err
 	}
-	if err := s.compare(); err != nil {
-		return err
-	}
 	torn, err := s.redo()
 	if err != nil {
 		return err
 	}
+	if err := s.compare(); err != nil {
+		return err
+	}
+	// Each chunk had a commit or a record of its own, so no chunk that ever was
+	// has this number: what is found of one that went is never taken for another.
+	s.index.next = s.mark.commits + s.mark.records + 1
 	if s.torn = suspect; suspect {
 		if err := s.recallDefs(); err != nil {
 			return err
