@@ -151,7 +151,7 @@ func isTrue(args amqp.Table, key string) bool {
 func (v *VHost) bindLocked(b *binding) (spool.LSN, error) {
 	id := b.id()
 	if b.source.sources[id] != nil {
-		return 0, nil
+		return v.standing(b.durable()), nil
 	}
 	if err := atMost("bindings", v.bindings, v.b.limits.BindingsMax); err != nil {
 		return 0, err

@@ -24,7 +24,7 @@ const (
 // the values that it matches, as one change and with no update lost between.
 func (v *VHost) bindRetainedLocked(b *binding) (spool.LSN, error) {
 	if b.source.sources[b.id()] != nil {
-		return 0, nil
+		return v.standing(b.durable()), nil
 	}
 	if b.source.kind() != typeTopic {
 		return 0, amqp.Errorf(amqp.PreconditionFailed, "invalid arg '%s' for a binding of %s: only topic exchanges retain values", ArgRetained, v.named("exchange", b.source.Name))

@@ -41,7 +41,7 @@ func (c *Conn) DeclareExchange(spec ExchangeSpec) (spool.LSN, error) {
 		return 0, err
 	}
 	if x := v.exchanges[spec.Name]; x != nil {
-		return 0, v.sameExchange(x, spec)
+		return v.standing(x.Durable), v.sameExchange(x, spec)
 	}
 	if err := v.freeName("exchange", spec.Name); err != nil {
 		return 0, err
@@ -173,7 +173,7 @@ func (c *Conn) DeclareQueue(spec QueueSpec) (QueueInfo, spool.LSN, error) {
 			return QueueInfo{}, 0, err
 		}
 		q.lastUsed = v.b.now()
-		return q.info(), 0, nil
+		return q.info(), v.standing(q.durable()), nil
 	}
 	if !made {
 		if err := v.freeName("queue", spec.Name); err != nil {

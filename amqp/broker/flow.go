@@ -109,3 +109,13 @@ func (v *VHost) undoLocked() {
 	v.marking = v.marking[:0]
 	v.rememberLocked(false)
 }
+
+// standing is the LSN of what is there already: if it is durable, whoever made it
+// may still be waiting for the disk.
+func (v *VHost) standing(durable bool) spool.LSN {
+	if !durable {
+		return 0
+	}
+	lsn, _ := v.b.log.Append(&spool.Batch{}) // a failed log tells everybody by itself
+	return lsn
+}
