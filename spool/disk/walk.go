@@ -145,13 +145,14 @@ func (w *logWalker) record() (next int64, err error) {
 }
 
 // seek moves to the next place where a sound record begins. A log is filled
-// with zeros behind its end, so a page of them is taken for it.
+// with zeros behind its end, but values may hold many, too: where there is a page of
+// them no record is looked for until they end.
 func (w *logWalker) seek() (bool, error) {
 	const page = 4096
 	from := w.at + 1
 	in := bufio.NewReaderSize(io.NewSectionReader(w.f, from, w.size-from), page)
 	zeros := 0
-	for w.at = from; w.at < w.size; w.at++ {
+	for at := from; at < w.size; at++ {
 		b, err := in.ReadByte()
 		if errors.Is(err, io.EOF) {
 			return false, nil
@@ -159,21 +160,35 @@ func (w *logWalker) seek() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if b == 0 {
-			if zeros++; zeros == page {
-				return false, nil
+		first := at
+		if b != 0 {
+			if zeros > page {
+				first = at - 2 // a record may begin with two
 			}
-		} else {
 			zeros = 0
+		} else if zeros++; zeros > page {
+			continue
 		}
-		if b&^(metaDelete|metaPointer|metaEndOfTxn|1<<2|1<<6) != 0 {
-			continue // no record has these bits
-		}
-		if _, err := w.record(); err == nil {
-			return true, nil
-		} else if !errors.Is(err, errNoRecord) {
-			return false, err
+		for ; first <= at; first++ {
+			if first == at && b&^(metaDelete|metaPointer|metaEndOfTxn|1<<2|1<<6) != 0 {
+				break // no record has these bits
+			}
+			if sound, err := w.begins(first); sound || err != nil {
+				return sound, err
+			}
 		}
 	}
 	return false, nil
+}
+
+// begins reports whether a sound record is at some place, and moves there.
+func (w *logWalker) begins(at int64) (bool, error) {
+	was := w.at
+	w.at = at
+	_, err := w.record()
+	if errors.Is(err, errNoRecord) {
+		w.at = was
+		return false, nil
+	}
+	return err == nil, err
 }
