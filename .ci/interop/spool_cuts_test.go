@@ -18,13 +18,18 @@ func TestSpoolCuts(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "disk.test")
 	runCommand(t, 5*time.Minute, "", exec.Command("go", "test", "-c", "-o", bin, "leveret/spool/disk"))
 	for _, tt := range []struct {
-		name   string
-		rounds int
-		flags  []string
+		name     string
+		rounds   int
+		writer   string
+		verifier string
+		flags    []string
 	}{
-		{"ext4 names", 6, []string{"-meta", "ext4", "-loss", "random"}},
-		{"strict names", 10, []string{"-meta", "strict", "-loss", "random"}},
-		{"real ext4", 4, []string{"-block", "200000000", "-loss", "random"}},
+		{"ext4 names", 6, "", "1", []string{"-meta", "ext4", "-loss", "random"}},
+		{"strict names", 10, "", "1", []string{"-meta", "strict", "-loss", "random"}},
+		{"real ext4", 4, "", "1", []string{"-block", "200000000", "-loss", "random"}},
+		// Cut again and again while it opens what the last cut left.
+		{"strict names, at the start", 20, "LEVERET_SPOOL_EARLY=1 ", "copy", []string{
+			"-meta", "strict", "-loss", "random", "-fresh=false", "-min", "1ms", "-max", "400ms"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rounds := tt.rounds
@@ -41,8 +46,8 @@ func TestSpoolCuts(t *testing.T) {
 			})
 			args := append([]string{
 				"run", "-rounds", strconv.Itoa(rounds), "-min", "200ms", "-max", "1200ms", "-dir", dir,
-				"-writer", "LEVERET_SPOOL_CHILD=$DIR/spool exec " + bin + " -test.run='^$'",
-				"-verifier", "LEVERET_SPOOL_CUT=1 exec " + bin + " -test.run='^$'",
+				"-writer", tt.writer + "LEVERET_SPOOL_CHILD=$DIR/spool exec " + bin + " -test.run='^$'",
+				"-verifier", "LEVERET_SPOOL_CUT=" + tt.verifier + " exec " + bin + " -test.run='^$'",
 			}, tt.flags...)
 			out, _ := runCommand(t, time.Duration(rounds)*30*time.Second, "", exec.Command(lab.tool(t, "cutpower", "./cmd/cutpower"), args...))
 			_, report, ok := strings.Cut(out, "{\n")

@@ -20,7 +20,7 @@ func (onDisk) boot() string                                     { return bootID(
 func (onDisk) wanted(o *Options) (int64, error) { return o.wanted() }
 
 func (onDisk) mend(o *Options) (suspect bool, err error) {
-	m := mender{dir: o.Dir, log: o.Log, tell: o.tell}
+	m := mender{dir: o.Dir, log: o.Log, tell: o.tell, room: o.spare}
 	err = m.run()
 	return m.suspect, err
 }
@@ -39,6 +39,9 @@ func (onDisk) open(o *Options) (engine, error) {
 	}
 	if err == nil {
 		err = e.files.settle(measureEvery)
+	}
+	if err == nil {
+		err = letGo(o.Dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.close(false))

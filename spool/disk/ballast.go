@@ -49,6 +49,16 @@ func (o *Options) wanted() (int64, error) {
 	return min(n, o.needToOpen()), nil
 }
 
+// spare is what is free beyond that.
+func (o *Options) spare() (int64, error) {
+	free, _, err := volume(o.Dir)
+	if err != nil {
+		return 0, err
+	}
+	want, err := o.wanted()
+	return free - want, err
+}
+
 func (o *Options) ballastSize(total int64) int64 {
 	return min(max(ballastBytes, o.needToOpen()), total/ballastShare)
 }

@@ -51,7 +51,9 @@
 // is begun only by damage: a table that is gone or does not read, a manifest
 // that lost more than an unfinished change, an index entry, or a part of a redo
 // list. It is told as trouble with its count. A power cut alone never begins one,
-// not even where a name is only safe when its folder was synced (anchor.go).
+// not even where a name is only safe when its folder was synced (anchor.go), nor
+// one while a start turns what the last cut left into tables (held.go), unless there
+// was no room on the volume for copies of the logs; then the log says so.
 //
 // Offline reads a spool without Badger's database, for the spool commands.
 //

@@ -3,7 +3,9 @@ package disk_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +19,8 @@ import (
 
 const (
 	childEnv = "LEVERET_SPOOL_CHILD"
-	cutEnv   = "LEVERET_SPOOL_CUT"
+	cutEnv   = "LEVERET_SPOOL_CUT" // "copy" leaves the disk as it is
+	earlyEnv = "LEVERET_SPOOL_EARLY"
 )
 
 func TestMain(m *testing.M) {
@@ -56,6 +59,12 @@ func childBody(pos spool.Pos) raw {
 func child(dir string) error {
 	o := small(dir)
 	o.ReclaimBytes = 1 << 20
+	if os.Getenv(earlyEnv) != "" {
+		fmt.Println(0) // so that the cut comes while it opens, too
+		if err := anotherBoot(dir); err != nil {
+			return err
+		}
+	}
 	s, err := disk.Open(o)
 	if err != nil {
 		return err
@@ -207,10 +216,37 @@ func verifyCut() error {
 	promised := spool.Pos(0)
 	for line := range strings.Lines(string(b)) {
 		if whole, ok := strings.CutSuffix(line, "\n"); ok {
-			if _, err := fmt.Sscan(whole, &promised); err != nil {
+			pos := spool.Pos(0)
+			if _, err := fmt.Sscan(whole, &pos); err != nil {
 				return fmt.Errorf("promise %q: %w", line, err)
 			}
+			promised = max(promised, pos)
 		}
 	}
-	return kept(filepath.Join(os.Getenv("DIR"), "spool"), promised)
+	dir := filepath.Join(os.Getenv("DIR"), "spool")
+	if os.Getenv(cutEnv) == "copy" {
+		to, err := os.MkdirTemp("", "spool")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(to)
+		if err := os.CopyFS(to, os.DirFS(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := anotherBoot(to); err != nil {
+			return err
+		}
+		dir = to
+	}
+	return kept(dir, promised)
+}
+
+// anotherBoot has a start that was cut short not count as failed, as after a real
+// power cut.
+func anotherBoot(dir string) error {
+	err := os.Remove(filepath.Join(dir, "guard", "starts"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

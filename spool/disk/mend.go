@@ -27,10 +27,13 @@ type mender struct {
 	// suspect: tables are missing or may be too many, so the index has to be
 	// compared with what the chunks say.
 	suspect bool
+	// room is how many bytes may be written, besides what Badger needs to open;
+	// nil is enough.
+	room func() (int64, error)
 }
 
 func (m *mender) run() error {
-	for _, step := range []func() error{m.empty, m.keys, m.tables, m.manifest} {
+	for _, step := range []func() error{m.putBack, m.empty, m.keys, m.tables, m.manifest, m.hold} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -167,6 +167,17 @@ func (o *Offline) readLogs(ext string, fn func(path string, r *logRecord)) error
 	if err != nil {
 		return err
 	}
+	if ext == ".mem" {
+		held, err := heldLogs(o.dir)
+		if err != nil {
+			return err
+		}
+		for _, path := range held {
+			if _, err := os.Stat(path); err == nil { // else it was put back
+				logs = append(logs, path)
+			}
+		}
+	}
 	for _, path := range logs {
 		holes, err := walkLog(path, func(r *logRecord) error {
 			fn(path, r)
