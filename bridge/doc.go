@@ -9,8 +9,8 @@
 // other's characters inside a level. The exact mapping (mapping.go) keeps the
 // levels and escapes the characters, so that a message which crosses from one
 // protocol to the other and back has the address it started with. The mapping
-// of RabbitMQ (rabbit.go) swaps characters and forgets which was which; it is
-// here for sites that migrate and whose programs count on it.
+// of RabbitMQ (dots.go) swaps characters and forgets which was which; it is for
+// sites that migrate and whose programs count on it. Dots is the choice.
 //
 // The package owns no state and no goroutine. It checks no address: whether a
 // topic may be published to, and what to do with a key that is too long for a

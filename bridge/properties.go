@@ -41,10 +41,12 @@ const shortMax = math.MaxUint8 // bytes of a short string and of a header's name
 // KeyMax is the longest routing key that an AMQP 0-9-1 client can be shown whole.
 const KeyMax = shortMax
 
-// Told is what a message must say beside what its publisher said; "" is nothing.
+// Told is what a message must say beside what its publisher said, and how; ""
+// is nothing.
 type Told struct {
 	Publisher string // HeaderPublisher
 	Topic     string // HeaderTopic
+	Dots      Dots
 }
 
 // PropertiesFromMQTT spells the properties of an MQTT message for AMQP.
@@ -90,7 +92,7 @@ func PropertiesFromMQTT(from mqttwire.Properties, qos byte, retain bool, told To
 				header(headerCorrelationID, string(entry.Value))
 			}
 		case mqttwire.ResponseTopic:
-			header(headerReplyTo, KeyFromTopic(string(entry.Value)))
+			header(headerReplyTo, told.Dots.Key(string(entry.Value)))
 		case mqttwire.MessageExpiry:
 			to.Expiration = strconv.FormatUint(uint64(entry.Number)*1000, 10)
 		case mqttwire.PayloadFormat:

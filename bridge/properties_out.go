@@ -20,11 +20,11 @@ const (
 // AppendMQTTProperties spells the properties of a message for an MQTT 5 client: the
 // way back of PropertiesFromMQTT, and for AMQP's own messages what MQTT can say.
 // Values that MQTT cannot carry are left out.
-func AppendMQTTProperties(w *mqttwire.PropertyWriter, p amqp.Properties) {
+func AppendMQTTProperties(w *mqttwire.PropertyWriter, p amqp.Properties, dots Dots) {
 	if !p.Has(^uint16(amqp.HasDeliveryMode | amqp.HasPriority)) {
 		return
 	}
-	o := propertiesOut{w: w}
+	o := propertiesOut{w: w, dots: dots}
 	if p.Has(amqp.HasContentType) {
 		o.contentType(p.ContentType())
 	}
@@ -52,7 +52,8 @@ func AppendMQTTProperties(w *mqttwire.PropertyWriter, p amqp.Properties) {
 // propertiesOut adds properties, each at most once, and only with values that a
 // client accepts: foreign headers may hold anything.
 type propertiesOut struct {
-	w *mqttwire.PropertyWriter
+	w    *mqttwire.PropertyWriter
+	dots Dots
 	// What is there already.
 	typed, correlated, replies, formatted bool
 }
@@ -102,7 +103,7 @@ func (o *propertiesOut) known(f amqp.Field) bool {
 		o.w.Binary(mqttwire.CorrelationData, []byte(text))
 		o.correlated = true
 	case f.Key == headerReplyTo && isText && !o.replies:
-		o.replyTo(TopicFromKey(text))
+		o.replyTo(o.dots.Topic(text))
 	case f.Key == headerPayloadFormat && !o.formatted:
 		if n, ok := amqp.Int(f.Value); ok && (n == 0 || n == 1) {
 			o.w.Number(mqttwire.PayloadFormat, uint32(n))

@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/edge/config"
 	"leveret/edge/health"
 	"leveret/edge/users"
@@ -62,6 +63,7 @@ type App struct {
 	version string
 	started time.Time
 	cfg     atomic.Pointer[config.Config]
+	dots    bridge.Dots // as the configuration had it at the start
 	level   *slog.LevelVar
 	users   atomic.Pointer[users.Book]
 	// mqttUsers are those of the MQTT door, with what Mosquitto's files add.
@@ -100,12 +102,13 @@ func build(o Options) (*App, error) {
 		otherFiles: make(chan struct{}, 1),
 	}
 	a.cfg.Store(o.Config)
+	a.dots = topicDots(o.Config)
 	book, err := users.NewBook(o.Config.Accounts())
 	if err != nil {
 		return nil, err
 	}
 	a.users.Store(book)
-	mqttUsers, err := readMQTTAccounts(o.Config)
+	mqttUsers, err := readMQTTAccounts(o.Config, a.dots)
 	if err != nil {
 		return nil, err
 	}

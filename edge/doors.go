@@ -58,7 +58,7 @@ func (a *App) openDoors(size sizes) (err error) {
 	d.admin = admin.New(admin.Options{
 		Listeners: d.adminListeners, Status: a.status, Metrics: a.metrics,
 		Troubles: a.troubles, Alarms: a.alarms, Login: a.loginAdmin,
-		Broker: a.broker, Devices: a.devices.Registry, Node: nodeName(),
+		Broker: a.broker, Dots: a.dots, Devices: a.devices.Registry, Node: nodeName(),
 		Log: a.log.With("door", "admin"),
 	})
 	wanted, err := a.checked(cfg.Shovels)

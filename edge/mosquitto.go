@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 
+	"leveret/bridge"
 	"leveret/edge/config"
 	"leveret/edge/users"
 )
@@ -21,7 +22,7 @@ type mqttAccounts struct {
 
 // readMQTTAccounts reads Mosquitto's files, if there are any. An error names the
 // file and the line.
-func readMQTTAccounts(cfg *config.Config) (*mqttAccounts, error) {
+func readMQTTAccounts(cfg *config.Config, dots bridge.Dots) (*mqttAccounts, error) {
 	m, all := &mqttAccounts{}, cfg.Accounts()
 	own := make(map[string]bool, len(all))
 	for _, a := range all {
@@ -30,6 +31,9 @@ func readMQTTAccounts(cfg *config.Config) (*mqttAccounts, error) {
 	var err error
 	if m.acl, err = readFile(cfg.MQTT.ACLFile, users.ReadMosquittoACL); err != nil {
 		return nil, err
+	}
+	if m.acl != nil {
+		m.acl.Dots = dots
 	}
 	more, err := readFile(cfg.MQTT.PasswordFile, users.ReadMosquittoPasswords)
 	if err != nil {
@@ -68,7 +72,7 @@ func (a *App) rereadMQTTAccounts() {
 	a.reloadMu.Lock()
 	defer a.reloadMu.Unlock()
 	old := a.mqttUsers.Load()
-	fresh, err := readMQTTAccounts(a.cfg.Load())
+	fresh, err := readMQTTAccounts(a.cfg.Load(), a.dots)
 	if err != nil {
 		a.report.Raise("mosquitto files", "the changed file is not in force: "+err.Error())
 		return

@@ -6,6 +6,7 @@ import (
 
 	"leveret/amqp/broker"
 	"leveret/amqp/front"
+	"leveret/bridge"
 	"leveret/bridge/mqtt"
 	"leveret/edge/config"
 	"leveret/edge/users"
@@ -17,8 +18,8 @@ func (a *App) mqttOptions(c config.MQTT) mqtt.Options {
 		Broker: a.broker, Authenticate: a.loginMQTT, Redirect: a.redirectMQTT, Now: a.clock.Now,
 		Listeners: a.doors.mqttListeners, ConnectionsMax: c.ConnectionsMax, KeepQoS0: c.KeepQoS0,
 		KeepAliveMax: c.KeepAliveMax, AnyTakesOver: c.ClientIDTakeover == config.AnyUser,
-		Version: a.version,
-		Log:     a.log.With("door", "mqtt"),
+		Version: a.version, Dots: a.dots,
+		Log: a.log.With("door", "mqtt"),
 	}
 	for _, r := range c.Routes {
 		o.Routes = append(o.Routes, mqtt.Route{Filter: r.Topic, Exchange: r.Exchange})
@@ -32,6 +33,14 @@ func (a *App) mqttOptions(c config.MQTT) mqtt.Options {
 	// Last, and not the door's own, so that a 0 of a class is not filled in.
 	o.Classes = append(o.Classes, mqtt.Class{Limits: mqttLimits(c.MQTTLimits)})
 	return o
+}
+
+// topicDots is how topics are spelled as routing keys, by whoever does.
+func topicDots(c *config.Config) bridge.Dots {
+	if c.MQTT.TopicDots == config.RabbitDots {
+		return bridge.DotsRabbit
+	}
+	return bridge.DotsExact
 }
 
 func mqttLimits(l config.MQTTLimits) mqtt.Limits {

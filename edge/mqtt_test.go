@@ -25,7 +25,7 @@ func mqttApp(t *testing.T, text string) *App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts, err := readMQTTAccounts(c)
+	accounts, err := readMQTTAccounts(c, topicDots(c))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (a *App) apply(old, fresh *config.Config) error {
 	if err != nil {
 		return err
 	}
-	mqttUsers, err := readMQTTAccounts(fresh)
+	mqttUsers, err := readMQTTAccounts(fresh, a.dots)
 	if err != nil {
 		return err
 	}

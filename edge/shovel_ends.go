@@ -75,6 +75,7 @@ func (a *App) remoteMQTT(name string, r *config.Remote) (mqtt.Options, error) {
 	proof, err := verification(r)
 	return mqtt.Options{
 		URL: r.URI.Reveal(), ClientID: cmp.Or(r.ClientID, a.clientID(name)), TLS: proof, KeepAlive: r.KeepAlive, Node: a.broker.Node(),
+		Dots: a.dots,
 	}, err
 }
 

@@ -125,7 +125,7 @@ func BenchmarkRoute(b *testing.B) {
 	var as addresses
 	b.ReportAllocs()
 	for b.Loop() {
-		if a := as.find(subs, "plant.77.temp.c", nil); a.others.subscriptions != 1 {
+		if a := as.find(subs, "plant.77.temp.c", 0, nil); a.others.subscriptions != 1 {
 			b.Fatal("no match")
 		}
 	}

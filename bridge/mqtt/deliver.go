@@ -82,7 +82,7 @@ func (w *writer) watermark() (safe spool.LSN, moved <-chan struct{}, err error) 
 // is false when it must wait.
 func (w *writer) attempt(d *broker.Delivery, safe spool.LSN) (open bool, err error) {
 	w.blocked = false
-	a := w.addresses.find(w.subs.Load(), d.Msg.Key, w.may)
+	a := w.addresses.find(w.subs.Load(), d.Msg.Key, w.door.Dots, w.may)
 	g := &a.others
 	switch {
 	case d.Consumer != w.session.consumer:
@@ -134,7 +134,7 @@ func (w *writer) sharedGrant(filter, topic string) (g *grant, member bool) {
 		return nil, false
 	}
 	g = &grant{}
-	if _, plain, _ := mqttwire.SplitShare(filter); mqttwire.MatchFilter(plain, topic) {
+	if s.matches(topic) {
 		g.add(s)
 	}
 	return g, true
@@ -210,7 +210,7 @@ func (w *writer) append(o *outgoing) (sent bool, err error) {
 		for _, id := range o.ids {
 			w.props.Number(mqttwire.SubscriptionID, id)
 		}
-		bridge.AppendMQTTProperties(&w.props, o.msg.Props)
+		bridge.AppendMQTTProperties(&w.props, o.msg.Props, w.door.Dots)
 		if p.Props, err = w.props.Properties(); err != nil {
 			return false, err
 		}

@@ -187,7 +187,7 @@ func (d *Door) findSessions(now time.Time) {
 				d.away.add(client, r.expiry, now)
 			}
 		}
-		subs := subscriptionsOf(bindings)
+		subs := d.subscriptionsOf(bindings)
 		if err := d.reroute(q.Name, bindings, subs); err != nil {
 			d.Log.Warn("mqtt subscriptions cannot follow the routes", "client", client, "err", err)
 		}

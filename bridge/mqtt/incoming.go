@@ -59,11 +59,12 @@ func (c *conn) topicOf(name []byte) (*topic, error) {
 }
 
 // topicNamed is the same for a name that is a text already.
-func (c *conn) topicNamed(text string) (*topic, error) {
+func (c *conn) topicNamed(name string) (*topic, error) {
 	in := &c.incoming
-	if t := in.topics[text]; t != nil {
+	if t := in.topics[name]; t != nil {
 		return t, nil
 	}
+	text := c.door.Dots.Seen(name)
 	switch {
 	case strings.HasPrefix(text, "$share/"): // 5.0, section 4.8.2: a prefix of filters
 		return nil, refusal(mqttwire.TopicNameInvalid, "topic %q", text)
@@ -71,7 +72,7 @@ func (c *conn) topicNamed(text string) (*topic, error) {
 		return nil, refusal(mqttwire.TopicNameInvalid, "topic of %d levels, at most %d are taken", levels(text), topicLevelsMax)
 	}
 	t := &topic{
-		key:      bridge.KeyFromTopic(text),
+		key:      c.door.Dots.Key(text),
 		exchange: c.door.exchangeOf(text),
 		echoes:   c.subs.Load().echoes(text),
 		ours:     text == "$SYS" || strings.HasPrefix(text, "$SYS/"),
@@ -80,7 +81,7 @@ func (c *conn) topicNamed(text string) (*topic, error) {
 	if in.topics == nil || len(in.topics) >= topicsMax {
 		in.topics = make(map[string]*topic)
 	}
-	in.topics[text] = t
+	in.topics[name] = t
 	return t, nil
 }
 
@@ -150,11 +151,11 @@ func (c *conn) messages() []broker.Publish {
 
 // properties gives a message its properties; most have none but the flags.
 func (c *conn) properties(r *received) amqp.Properties {
-	told := bridge.Told{Topic: r.topic.long}
+	told := bridge.Told{Topic: r.topic.long, Dots: c.door.Dots}
 	if r.topic.echoes {
 		told.Publisher = c.client
 	}
-	if told == (bridge.Told{}) && bare(r.props) {
+	if told.Topic+told.Publisher == "" && bare(r.props) {
 		return c.door.constant.of(r.qos, r.retain)
 	}
 	return bridge.PropertiesFromMQTT(r.props, r.qos, r.retain, told)

@@ -9,6 +9,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/bridge"
 )
 
 // Options is what a Door is made of. Broker, Authenticate and Now are needed;
@@ -21,6 +22,9 @@ type Options struct {
 	// Routes lead topics to other exchanges than that. They hold from the start:
 	// the subscriptions of sessions that are kept are brought in line with them.
 	Routes []Route
+	// Dots says how topics are spelled as routing keys. Sessions that are kept
+	// follow it; retained values whose keys are spelled otherwise stay so.
+	Dots bridge.Dots
 	// Authenticate says who a client is and what it may do. Any error refuses
 	// it; the client is not told why, but for ErrClientID.
 	Authenticate func(Login) (name string, access broker.Access, err error)

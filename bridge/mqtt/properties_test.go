@@ -52,7 +52,7 @@ func TestPropertiesThereAndBack(t *testing.T) {
 			if !wasRetained(list) || !publishedBy(list, "me") || publishedBy(list, "you") || list.DeliveryMode() != 2 {
 				t.Errorf("flags are lost: %v", list.List())
 			}
-			got := describeProps(props(func(w *mqttwire.PropertyWriter) { bridge.AppendMQTTProperties(w, list) }))
+			got := describeProps(props(func(w *mqttwire.PropertyWriter) { bridge.AppendMQTTProperties(w, list, bridge.DotsExact) }))
 			want := tc.want
 			if want == "" {
 				want = describeProps(sent)
@@ -99,7 +99,7 @@ func FuzzProperties(f *testing.F) {
 			return
 		}
 		var w mqttwire.PropertyWriter
-		bridge.AppendMQTTProperties(&w, list)
+		bridge.AppendMQTTProperties(&w, list, bridge.DotsExact)
 		out, err := w.Properties()
 		if err != nil {
 			t.Fatalf("bridge.AppendMQTTProperties(%x): %v", b, err)

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"leveret/amqp"
-	"leveret/bridge/mqttwire"
 )
 
 // retained is what a subscriber still gets of the retained messages it asked
@@ -82,8 +81,8 @@ func (w *writer) sendValue(m *amqp.Message) (open bool, err error) {
 	if s == nil || !w.retained.fresh && !w.stillRetained(m) {
 		return true, nil
 	}
-	a := w.addresses.find(w.subs.Load(), m.Key, w.may)
-	if !a.valid || a.denied || m.Exchange != w.door.exchangeOf(a.topic) || !mqttwire.MatchFilter(s.filter, a.topic) || s.noLocal && publishedBy(m.Props, w.client) {
+	a := w.addresses.find(w.subs.Load(), m.Key, w.door.Dots, w.may)
+	if !a.valid || a.denied || m.Exchange != w.door.exchangeOf(a.topic) || !s.matches(a.topic) || s.noLocal && publishedBy(m.Props, w.client) {
 		return true, nil
 	}
 	out := outgoing{msg: m, topic: a.topic, retain: true}

@@ -6,7 +6,6 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
-	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -26,7 +25,7 @@ type Route struct {
 // exchangeOf is where a topic lives.
 func (d *Door) exchangeOf(topic string) string {
 	for i := range d.Routes {
-		if mqttwire.MatchFilter(d.Routes[i].Filter, topic) {
+		if mqttwire.MatchFilter(d.Dots.Seen(d.Routes[i].Filter), topic) {
 			return d.Routes[i].Exchange
 		}
 	}
@@ -38,6 +37,7 @@ func (d *Door) exchangesOf(filter string) []string {
 	if len(d.Routes) == 0 {
 		return []string{d.Exchange}
 	}
+	filter = d.Dots.Seen(filter)
 	var all []string
 	add := func(exchange string) {
 		if !slices.Contains(all, exchange) {
@@ -46,10 +46,11 @@ func (d *Door) exchangesOf(filter string) []string {
 	}
 	for i := range d.Routes {
 		r := &d.Routes[i]
-		if mqttwire.FiltersMeet(r.Filter, filter) {
+		of := d.Dots.Seen(r.Filter)
+		if mqttwire.FiltersMeet(of, filter) {
 			add(r.Exchange)
 		}
-		if mqttwire.FilterCovers(r.Filter, filter) {
+		if mqttwire.FilterCovers(of, filter) {
 			return all // nothing is left for those behind it
 		}
 	}
@@ -121,12 +122,12 @@ func (d *Door) reroute(queue string, bindings []broker.Binding, subs []subscript
 // wanted reports whether a binding is part of one of the subscriptions, or no
 // subscription at all: AMQP clients may have bound the queue.
 func (d *Door) wanted(b broker.Binding, subs []subscription) bool {
-	s, ok := subscriptionOf(b)
+	s, ok := d.subscriptionOf(b)
 	if !ok {
 		return true
 	}
 	i := slices.IndexFunc(subs, func(of subscription) bool { return of == s })
-	return i >= 0 && slices.Contains(d.exchangesOf(s.filter), b.Source)
+	return i >= 0 && b.Key == s.key() && slices.Contains(d.exchangesOf(s.filter), b.Source)
 }
 
 // rerouteShare does the same for a group's queue.
@@ -136,7 +137,7 @@ func (d *Door) rerouteShare(s *subscription) {
 		_, err = d.bind(d.keeper, s.share, s.plain(), s.pattern(), nil)
 	}
 	for _, b := range bindings {
-		if b.Source != recordExchange && b.Key == s.pattern() && !slices.Contains(d.exchangesOf(s.plain()), b.Source) {
+		if b.Source != recordExchange && s.hadPattern(b.Key) && (b.Key != s.pattern() || !slices.Contains(d.exchangesOf(s.plain()), b.Source)) {
 			_, gone := d.keeper.UnbindQueue(s.share, b.Source, b.Key, b.Args)
 			err = errors.Join(err, gone)
 		}
@@ -155,7 +156,7 @@ func (d *Door) rerouteRetained() {
 	}
 	moved := 0
 	for _, m := range d.keeper.Retained("#") {
-		to := d.exchangeOf(bridge.TopicFromKey(m.Key))
+		to := d.exchangeOf(d.Dots.Topic(m.Key))
 		if m.Exchange == to || !d.isExchange(m.Exchange) {
 			continue
 		}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"leveret/amqp/broker"
-	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -63,7 +62,7 @@ func (c *conn) allows(action broker.Action, exchange, key string) bool {
 // mayRead asks them for a filter: for all that it may meet.
 func (c *conn) mayRead(filter string) bool {
 	for _, exchange := range c.door.exchangesOf(filter) {
-		if !c.allows(broker.Read, exchange, bridge.PatternFromFilter(filter)) {
+		if !c.allows(broker.Read, exchange, c.door.Dots.Pattern(filter)) {
 			return false
 		}
 	}
@@ -167,7 +166,7 @@ func (c *conn) resume() error {
 		return err
 	}
 	subs := new(subscriptions)
-	subs.list = subscriptionsOf(bindings)
+	subs.list = c.door.subscriptionsOf(bindings)
 	for _, b := range bindings {
 		if r, ok := recordOf(b); ok {
 			c.recorded = r

@@ -9,7 +9,6 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
-	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -62,7 +61,7 @@ func (c *conn) subscribeShared(f *mqttwire.Subscription, id uint32, r *reply) (m
 	}
 	s := subscription{
 		filter: f.Filter, qos: min(f.QoS, 1, *c.limits.QoSMax), retainAsPublished: f.RetainAsPublished, id: id,
-		share: shareQueue(group, filter),
+		share: shareQueue(group, filter), dots: c.door.Dots,
 	}
 	subs := c.subs.Load()
 	old := subs.find(s.filter)
@@ -155,7 +154,7 @@ func (d *Door) joinShare(queue, filter string, member bool) (spool.LSN, error) {
 	if err != nil {
 		return 0, err
 	}
-	bound, err := d.bind(d.keeper, queue, filter, bridge.PatternFromFilter(filter), nil)
+	bound, err := d.bind(d.keeper, queue, filter, d.Dots.Pattern(filter), nil)
 	switch {
 	case err != nil && d.shares[queue] == 0:
 		_, _, undone := d.keeper.DeleteQueue(queue, false, false)
@@ -215,14 +214,14 @@ func (d *Door) endSessionLocked(client string) (spool.LSN, error) {
 	if err != nil {
 		return 0, err
 	}
-	d.leaveSharesLocked(subscriptionsOf(bindings))
+	d.leaveSharesLocked(d.subscriptionsOf(bindings))
 	return lsn, nil
 }
 
 // subscriptionsOf reads the subscriptions of a session out of its bindings.
-func subscriptionsOf(bindings []broker.Binding) (list []subscription) {
+func (d *Door) subscriptionsOf(bindings []broker.Binding) (list []subscription) {
 	for _, b := range bindings {
-		s, ok := subscriptionOf(b)
+		s, ok := d.subscriptionOf(b)
 		same := func(of subscription) bool { return of.filter == s.filter } // in another exchange
 		if ok && (b.Source == recordExchange) == (s.share != "") && !slices.ContainsFunc(list, same) {
 			list = append(list, s)

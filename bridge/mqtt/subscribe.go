@@ -84,6 +84,7 @@ func (c *conn) subscribeOne(f *mqttwire.Subscription, id uint32, r *reply) (mqtt
 		noLocal:           f.NoLocal || c.bridge,
 		retainAsPublished: f.RetainAsPublished || c.bridge,
 		id:                id,
+		dots:              c.door.Dots,
 	}
 	// The writer must know it before the first message comes.
 	c.setSubscriptions(subs.with(s))

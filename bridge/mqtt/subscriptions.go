@@ -17,6 +17,7 @@ type subscription struct {
 	retainAsPublished bool
 	id                uint32 // subscription identifier; 0 is none
 	share             string // the group's queue; "" if it is not shared
+	dots              bridge.Dots
 }
 
 // Arguments of the binding that a subscription is. Absent ones are zero.
@@ -37,7 +38,12 @@ func (s *subscription) key() string {
 }
 
 // pattern is what the topics look like as routing keys.
-func (s *subscription) pattern() string { return bridge.PatternFromFilter(s.plain()) }
+func (s *subscription) pattern() string { return s.dots.Pattern(s.plain()) }
+
+// matches reports whether a message of the topic is for it.
+func (s *subscription) matches(topic string) bool {
+	return mqttwire.MatchFilter(s.dots.Seen(s.plain()), topic)
+}
 
 // plain is the filter without the group.
 func (s *subscription) plain() string {
@@ -67,8 +73,10 @@ func (s *subscription) args() amqp.Table {
 }
 
 // subscriptionOf reads a binding back. Not ok means that it is none of ours:
-// AMQP clients may bind the queue, too.
-func subscriptionOf(b broker.Binding) (s subscription, ok bool) {
+// AMQP clients may bind the queue, too. One whose key is spelled otherwise was
+// made when the door's Dots were others.
+func (d *Door) subscriptionOf(b broker.Binding) (s subscription, ok bool) {
+	s.dots = d.Dots
 	filter, _ := b.Args.Get(argFilter)
 	qos, _ := b.Args.Get(argQoS)
 	noLocal, _ := b.Args.Get(argNoLocal)
@@ -83,7 +91,20 @@ func subscriptionOf(b broker.Binding) (s subscription, ok bool) {
 	s.qos, s.id = byte(min(max(level, 0), 2)), uint32(number)
 	s.noLocal, _ = noLocal.(bool)
 	s.retainAsPublished, _ = asPublished.(bool)
-	return s, ok && isInt && mqttwire.ValidFilter(s.filter) && b.Key == s.key()
+	return s, ok && isInt && mqttwire.ValidFilter(s.filter) && s.hasKey(b.Key)
+}
+
+// hasKey reports whether the key is its binding's, by whatever Dots.
+func (s *subscription) hasKey(key string) bool {
+	if s.share != "" {
+		return key == s.share
+	}
+	return s.hadPattern(key)
+}
+
+func (s *subscription) hadPattern(key string) bool {
+	plain := s.plain()
+	return key == bridge.DotsExact.Pattern(plain) || key == bridge.DotsRabbit.Pattern(plain)
 }
 
 // subscriptions is all of a session. It is never changed: the reader makes a
@@ -126,7 +147,7 @@ func (ss *subscriptions) without(filter string) *subscriptions {
 // over a subscription without echo only, so that its origin must be known.
 func (ss *subscriptions) echoes(topic string) bool {
 	for i := range ss.list {
-		if s := &ss.list[i]; s.noLocal && mqttwire.MatchFilter(s.filter, topic) {
+		if s := &ss.list[i]; s.noLocal && s.matches(topic) {
 			return true
 		}
 	}
@@ -159,12 +180,12 @@ type address struct {
 	others, own grant
 }
 
-func (ss *subscriptions) address(key string) *address {
-	a := &address{topic: bridge.TopicFromKey(key)}
+func (ss *subscriptions) address(topic string) *address {
+	a := &address{topic: topic}
 	a.valid = mqttwire.ValidTopic(a.topic)
 	for i := range ss.list {
 		s := &ss.list[i]
-		if s.share != "" || !mqttwire.MatchFilter(s.filter, a.topic) {
+		if s.share != "" || !s.matches(a.topic) {
 			continue
 		}
 		a.others.add(s)
@@ -191,7 +212,7 @@ type addresses struct {
 	byKey map[string]*address
 }
 
-func (as *addresses) find(subs *subscriptions, key string, may topicReader) *address {
+func (as *addresses) find(subs *subscriptions, key string, dots bridge.Dots, may topicReader) *address {
 	if as.of != subs || len(as.byKey) >= addressesMax {
 		as.of, as.byKey = subs, nil
 	}
@@ -201,7 +222,7 @@ func (as *addresses) find(subs *subscriptions, key string, may topicReader) *add
 	if as.byKey == nil {
 		as.byKey = make(map[string]*address)
 	}
-	a := subs.address(key)
+	a := subs.address(dots.Topic(key))
 	if may != nil && a.valid && !may.MayReceive(a.topic) {
 		a.others, a.own, a.denied = grant{}, grant{}, true
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"leveret/amqp"
-	"leveret/bridge"
 )
 
 // The $SYS tree tells clients how the broker is, under the names that Mosquitto
@@ -165,7 +164,7 @@ func (w *writer) sendSys(filter string) error {
 		subs = &subscriptions{list: []subscription{*s}}
 	}
 	for _, v := range w.door.sysNow() {
-		g := subs.address(bridge.KeyFromTopic(v.topic)).others
+		g := subs.address(v.topic).others
 		if g.subscriptions == 0 || w.may != nil && !w.may.MayReceive(v.topic) {
 			continue
 		}

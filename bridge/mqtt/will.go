@@ -26,7 +26,7 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 		Msg: &amqp.Message{
 			Exchange: t.exchange,
 			Key:      t.key,
-			Props:    bridge.PropertiesFromMQTT(m.Will.Props, m.Will.QoS, m.Will.Retain, bridge.Told{Topic: t.long}),
+			Props:    bridge.PropertiesFromMQTT(m.Will.Props, m.Will.QoS, m.Will.Retain, bridge.Told{Topic: t.long, Dots: c.door.Dots}),
 			Body:     append([]byte(nil), m.Will.Payload...),
 		},
 		Retain: m.Will.Retain,
@@ -73,7 +73,7 @@ func publishOne(s *broker.Session, now amqp.Instant, will broker.Publish) error 
 // markWill says who it is from, if the client must not have it back.
 func (c *conn) markWill() {
 	m := c.will.Msg
-	if c.subs.Load().echoes(bridge.TopicFromKey(m.Key)) {
+	if c.subs.Load().echoes(c.door.Dots.Topic(m.Key)) {
 		list := m.Props.List()
 		list.Headers = list.Headers.With(bridge.HeaderPublisher, c.client)
 		m.Props = list.Encode()

@@ -7,7 +7,6 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
-	"leveret/bridge"
 	"leveret/spool"
 )
 
@@ -96,7 +95,7 @@ func (d *Door) dueWill(m *amqp.Message) broker.Publish {
 	if len(list.Headers) == 0 {
 		list.Flags &^= amqp.HasHeaders
 	}
-	will := &amqp.Message{Exchange: d.exchangeOf(bridge.TopicFromKey(key)), Key: key, Props: list.Encode(), Body: m.Body}
+	will := &amqp.Message{Exchange: d.exchangeOf(d.Dots.Topic(key)), Key: key, Props: list.Encode(), Body: m.Body}
 	return broker.Publish{Msg: will, Retain: wasRetained(will.Props)}
 }
 

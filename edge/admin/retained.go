@@ -7,7 +7,6 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
-	"leveret/bridge"
 )
 
 // payloadBytesMax bounds the values of one answer: what comes after is listed
@@ -43,7 +42,7 @@ func (s *Server) retained(q *request) (any, error) {
 	if filter == "" {
 		filter = "#"
 	}
-	pattern := bridge.PatternFromFilter(filter)
+	pattern := s.o.Dots.Pattern(filter)
 	vhosts := s.o.Broker.VHosts()
 	if one := q.PathValue("vhost"); one != "" {
 		vhosts = []string{one}
@@ -100,7 +99,7 @@ func (s *Server) readable(q *request, vhost, pattern string) ([]*amqp.Message, e
 
 func (s *Server) retainedView(vhost string, m *amqp.Message) *retainedView {
 	v := &retainedView{
-		Topic: bridge.TopicFromKey(m.Key), Exchange: m.Exchange, Key: m.Key, VHost: vhost, Bytes: len(m.Body),
+		Topic: s.o.Dots.Topic(m.Key), Exchange: m.Exchange, Key: m.Key, VHost: vhost, Bytes: len(m.Body),
 		Type: m.Props.ContentType(), Persistent: m.Persistent(), body: m.Body,
 	}
 	if at, sure := s.o.Broker.WallTime(m.Stamp); !at.IsZero() {

@@ -31,6 +31,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/edge/devices"
 	"leveret/edge/health"
 	"leveret/edge/users"
@@ -49,6 +50,8 @@ type Options struct {
 	Login   func(user, password string, remote netip.Addr) (*users.User, error)
 	Broker  *broker.Broker
 	Devices *devices.Registry
+	// Dots is how MQTT topics are spelled as routing keys.
+	Dots bridge.Dots
 	// Node is what answers call this gateway.
 	Node string
 	Log  *slog.Logger

@@ -149,6 +149,13 @@ type MQTT struct {
 	// their session and are away. Otherwise they are for those who are there.
 	// It counts when a session begins. [false; restart]
 	KeepQoS0 bool // keep_qos0
+	// TopicDots says how topics are spelled as routing keys. exact: a dot of a
+	// topic is escaped (a.b/c is a%2Eb.c), and comes back. rabbit, for programs
+	// that were written for RabbitMQ: it is taken for a level (a.b.c, and back
+	// a/b/c), but for Sparkplug's spBv1.0, which is spBv1___0. Sessions that are
+	// kept follow a change; retained values and what waits in queues keep the
+	// keys they have. [exact; restart]
+	TopicDots TopicDots // topic_dots
 
 	// ClientIDs is a regular expression, searched in the client id, that each
 	// client must match; {username} in it stands for the user's name, letter by

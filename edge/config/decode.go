@@ -39,7 +39,7 @@ func defaults() *Config {
 		AMQP: AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: proxied(),
 			ChannelsMax: channelsDefault, MapQueueTypes: MapQueueTypes{QueueQuorum, QueueRefused}},
 		MQTT: MQTT{
-			Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback, ClientIDTakeover: SameUser,
+			Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback, TopicDots: ExactDots, ClientIDTakeover: SameUser,
 			CertificateLogin: NoName, CertificateClientID: NoName, Redirect: Temporary, Proxied: proxied(),
 		},
 		Admin: Admin{Listen: []string{"127.0.0.1:15672"}},

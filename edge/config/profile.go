@@ -80,6 +80,14 @@ const (
 	AnyUser  Takeover = "any"
 )
 
+// TopicDots says what the dots of MQTT topics become in routing keys.
+type TopicDots string
+
+const (
+	ExactDots  TopicDots = "exact"
+	RabbitDots TopicDots = "rabbit"
+)
+
 // Redirect says for how long clients are sent to another server.
 type Redirect string
 

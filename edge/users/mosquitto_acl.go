@@ -21,6 +21,9 @@ import (
 // what denies comes first. As there, a client may subscribe to more than it may
 // read and is given what it may; to what it can never be given it may not.
 type ACL struct {
+	// Dots is how topics are spelled as routing keys; set before it is used.
+	Dots bridge.Dots
+
 	users    map[string]*aclList // "" is anonymous clients
 	patterns aclList
 }
@@ -87,7 +90,7 @@ func (l *aclList) add(rest string) error {
 
 // For gives the rights of a user's client; "" is an anonymous one.
 func (acl *ACL) For(user, client string) broker.Access {
-	in := &aclAccess{own: acl.users[user], all: acl.patterns.filled(user, client)}
+	in := &aclAccess{dots: acl.Dots, own: acl.users[user], all: acl.patterns.filled(user, client)}
 	if in.own == nil {
 		in.own = &aclList{}
 	}
@@ -113,7 +116,10 @@ func (l *aclList) filled(user, client string) *aclList {
 func plainLevel(name string) bool { return name != "" && !strings.ContainsAny(name, "+#/") }
 
 // aclAccess is the rights of one connection.
-type aclAccess struct{ own, all *aclList }
+type aclAccess struct {
+	own, all *aclList
+	dots     bridge.Dots
+}
 
 var _ broker.TopicAccess = (*aclAccess)(nil)
 
@@ -124,12 +130,12 @@ func (a *aclAccess) Allows(action broker.Action, _ string) bool { return action 
 // subscribed to, as routing keys.
 func (a *aclAccess) AllowsTopic(action broker.Action, _, key string) bool {
 	if action == broker.Write {
-		return a.may(bridge.TopicFromKey(key), func(l *aclList) []string { return l.write })
+		return a.may(a.dots.Topic(key), func(l *aclList) []string { return l.write })
 	}
-	filter := bridge.FilterFromPattern(key)
+	filter := a.dots.Filter(key)
 	for _, l := range []*aclList{a.own, a.all} {
 		for _, f := range l.read {
-			if mqttwire.FiltersMeet(f, filter) {
+			if mqttwire.FiltersMeet(a.dots.Seen(f), filter) {
 				return true
 			}
 		}
@@ -145,18 +151,18 @@ func (a *aclAccess) MayReceive(topic string) bool {
 func (a *aclAccess) may(topic string, allowed func(*aclList) []string) bool {
 	for _, l := range []*aclList{a.own, a.all} {
 		switch {
-		case matchAny(l.deny, topic):
+		case a.any(l.deny, topic):
 			return false
-		case matchAny(allowed(l), topic):
+		case a.any(allowed(l), topic):
 			return true
 		}
 	}
 	return false
 }
 
-func matchAny(filters []string, topic string) bool {
+func (a *aclAccess) any(filters []string, topic string) bool {
 	for _, f := range filters {
-		if mqttwire.MatchFilter(f, topic) {
+		if mqttwire.MatchFilter(a.dots.Seen(f), topic) {
 			return true
 		}
 	}

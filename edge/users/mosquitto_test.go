@@ -142,6 +142,31 @@ func TestMosquittoACL(t *testing.T) {
 	}
 }
 
+// With RabbitMQ's spelling of topics the lines mean what the keys say.
+func TestMosquittoACLWithRabbitDots(t *testing.T) {
+	acl, err := ReadMosquittoACL(strings.NewReader("topic write a.b/#\ntopic read spBv1.0/+\ntopic deny spBv1.0/x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	acl.Dots = bridge.DotsRabbit
+	a := acl.For("", "c").(*aclAccess)
+	for _, c := range []struct {
+		action broker.Action
+		key    string
+		want   bool
+	}{
+		{broker.Write, "a.b.c", true}, {broker.Write, "a.b", true}, {broker.Write, "a.c", false},
+		{broker.Read, "spBv1___0.*", true}, {broker.Read, "spBv1.0.*", false}, {broker.Read, "a.b", false},
+	} {
+		if got := a.AllowsTopic(c.action, "amq.topic", c.key); got != c.want {
+			t.Errorf("AllowsTopic(%v, %q) = %v", c.action, c.key, got)
+		}
+	}
+	if !a.MayReceive("spBv1.0/y") || a.MayReceive("spBv1.0/x") || a.MayReceive("spBv1/0/y") {
+		t.Error("what may be received")
+	}
+}
+
 func TestMosquittoACLRefused(t *testing.T) {
 	for file, want := range map[string]string{
 		"user":                "line 1: user without a name",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 )
 
@@ -25,6 +26,8 @@ type Options struct {
 	TLS *tls.Config
 	// Node is this broker's, for the guard against loops; "" guards nothing.
 	Node string
+	// Dots says how topics are spelled as routing keys here.
+	Dots bridge.Dots
 	// Will is published by the far side when we are gone without a goodbye; nil
 	// is none.
 	Will *Will

@@ -16,7 +16,7 @@ import (
 func (t *Target) publishing(m *bridge.Message, far *terms) (*paho.Publish, error) {
 	topic := t.topic
 	if topic == "" {
-		topic = t.prefix + bridge.TopicFromKey(m.Key)
+		topic = t.prefix + t.o.Dots.Topic(m.Key)
 	}
 	if !mqttwire.ValidTopic(topic) {
 		return nil, fmt.Errorf("topic %q is none that MQTT allows", topic)
@@ -47,7 +47,7 @@ func (t *Target) properties(m *bridge.Message) (mqttwire.Properties, error) {
 	if seconds, ok := remaining(m); ok {
 		w.Number(mqttwire.MessageExpiry, seconds)
 	}
-	bridge.AppendMQTTProperties(&w, props.Encode())
+	bridge.AppendMQTTProperties(&w, props.Encode(), t.o.Dots)
 	return w.Properties()
 }
 

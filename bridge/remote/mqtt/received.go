@@ -22,7 +22,7 @@ const (
 const HeaderCut = "x-leveret-cut"
 
 // received converts a message. It may still need an id.
-func received(p *packets.Publish) (bridge.Message, error) {
+func received(p *packets.Publish, dots bridge.Dots) (bridge.Message, error) {
 	var w mqttwire.PropertyWriter
 	from := p.Properties
 	if from.PayloadFormat != nil {
@@ -56,14 +56,14 @@ func received(p *packets.Publish) (bridge.Message, error) {
 	if err != nil {
 		return bridge.Message{}, err
 	}
-	props := bridge.PropertiesFromMQTT(list, p.QoS, p.Retain, bridge.Told{}).List()
+	props := bridge.PropertiesFromMQTT(list, p.QoS, p.Retain, bridge.Told{Dots: dots}).List()
 	props.MessageID, props.Timestamp, props.Type, props.AppID = own.MessageID, own.Timestamp, own.Type, own.AppID
 	props.Flags |= own.Flags
 	if cut {
 		props.Headers = props.Headers.With(HeaderCut, true)
 	}
 	return bridge.Message{
-		Key: bridge.KeyFromTopic(p.Topic), Props: props, Body: p.Payload, Redelivered: p.Duplicate, Arrived: time.Now(),
+		Key: dots.Key(p.Topic), Props: props, Body: p.Payload, Redelivered: p.Duplicate, Arrived: time.Now(),
 	}, nil
 }
 

@@ -13,9 +13,9 @@ func TestRabbitSwapsCharacters(t *testing.T) {
 		{"a\xff/b", "a\xff.b", "a\xff/b"},
 		{"", "", ""},
 	} {
-		key := RabbitKey(a.topic)
-		if key != a.key || RabbitTopic(key) != a.back {
-			t.Errorf("RabbitKey(%q) = %q and back %q, want %q and %q", a.topic, key, RabbitTopic(key), a.key, a.back)
+		key := DotsRabbit.Key(a.topic)
+		if key != a.key || DotsRabbit.Topic(key) != a.back || DotsRabbit.Seen(a.topic) != a.back {
+			t.Errorf("DotsRabbit.Key(%q) = %q and back %q, want %q and %q", a.topic, key, DotsRabbit.Topic(key), a.key, a.back)
 		}
 	}
 }
