@@ -90,7 +90,7 @@ func TestRetainedMessageIsDurableBeforePuback(t *testing.T) {
 		c.publish("state", "on", 1, 1, retain)
 		c.expect()
 		s.log.Commit()
-		c.expect("PUBACK 1")
+		c.expect("PUBACK 1 no matching subscribers")
 	})
 }
 

@@ -205,7 +205,8 @@ func (c *conn) answer(batch []received, ps []broker.Publish) error {
 }
 
 // promiseTaken promises a PUBACK for each message of QoS 1 and a PUBREC for
-// those of QoS 2.
+// those of QoS 2. That nobody was subscribed is said also of one that is
+// retained, as Mosquitto does (5.0, sections 3.4.2.1 and 3.5.2.1).
 func (c *conn) promiseTaken(batch []received, ps []broker.Publish) {
 	c.acks.mu.Lock()
 	promised := false
@@ -215,7 +216,7 @@ func (c *conn) promiseTaken(batch []received, ps []broker.Publish) {
 		}
 		promised = true
 		reason := mqttwire.Success
-		if c.version == mqttwire.V5 && !ps[i].Routed && !ps[i].Retain {
+		if c.version == mqttwire.V5 && !ps[i].Routed {
 			reason = mqttwire.NoMatchingSubscribers
 		}
 		c.acks.waiting.Push(ps[i].LSN, promise{kind: batch[i].answer(), id: batch[i].id, reason: reason})

@@ -16,7 +16,7 @@ func TestRetainHandling(t *testing.T) {
 		p.publish("$hidden", "x", 0, 0, retain)
 		p.publish("other", "x", 0, 0, retain)
 		p.publish("state/lamp", "live only", 0, 0)
-		p.expect("PUBACK 1")
+		p.expect("PUBACK 1 no matching subscribers")
 		c := s.joined(mqttwire.V5, "c")
 		c.subscribe(5, mqttwire.Subscription{Filter: "state/#", QoS: 1})
 		both := []string{
@@ -77,7 +77,7 @@ func TestRetainedSurvivesAPowerCut(t *testing.T) {
 	onStage(t, nil, func(s *stage) {
 		p := s.joined(mqttwire.V5, "p")
 		p.publish("a/b", "1", 1, 1, retain, carrying(func(w *mqttwire.PropertyWriter) { w.User("k", "v") }), retain)
-		p.expect("PUBACK 1")
+		p.expect("PUBACK 1 no matching subscribers")
 		s.cutPower(nil)
 		c := s.joined(mqttwire.V5, "c")
 		c.subscribe(0, mqttwire.Subscription{Filter: "a/+", QoS: 1})
@@ -146,5 +146,29 @@ func TestReaderLooksNothingUp(t *testing.T) {
 		}
 		w.direct, w.retained = false, retained{}
 		w.turn.Unlock()
+	})
+}
+
+// Nobody was subscribed: the publisher is told so, if its version can, also when
+// the message is kept as the topic's value.
+func TestNoMatchingSubscribers(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		p, old := s.joined(mqttwire.V5, "p"), s.joined(mqttwire.V311, "old")
+		for _, edit := range []func(*mqttwire.PublishOut){func(*mqttwire.PublishOut) {}, retain} {
+			p.publish("a", "1", 1, 1, edit)
+			p.publish("a", "1", 2, 2, edit)
+			p.expect("PUBACK 1 no matching subscribers", "PUBREC 2 no matching subscribers")
+			p.answer(mqttwire.TypePubrel, 2) // it is no failure
+			p.expect("PUBCOMP 2")
+			old.publish("a", "1", 1, 1, edit)
+			old.expect("PUBACK 1")
+		}
+		c := s.joined(mqttwire.V311, "c", keep)
+		c.subscribe(0, mqttwire.Subscription{Filter: "a", QoS: 1})
+		c.expect("SUBACK 1 1", "PUBLISH a=1 q1 #1 retain")
+		c.drop() // a session that is kept is a subscriber
+		p.publish("a", "2", 1, 3)
+		p.publish("a", "2", 2, 4, retain)
+		p.expect("PUBACK 3", "PUBREC 4")
 	})
 }
