@@ -72,8 +72,13 @@ func (c *conn) connect() error {
 	return c.welcome(present, lsn)
 }
 
-// name takes the client's identifier over.
+// name takes the client's identifier over, and what a refusal must keep to.
 func (c *conn) name(m *mqttwire.Connect) error {
+	if n, ok := m.Props.Uint32(mqttwire.MaximumPacketSize); ok {
+		c.sizeMax = int(min(n, 1<<30))
+	}
+	wanted, ok := m.Props.Uint32(mqttwire.RequestProblemInformation)
+	c.texts = !ok || wanted == 1
 	switch {
 	case m.Props.Has(mqttwire.AuthenticationMethod):
 		return refusal(mqttwire.BadAuthenticationMethod, "enhanced authentication is not supported")
@@ -84,8 +89,6 @@ func (c *conn) name(m *mqttwire.Connect) error {
 	if c.assigned = c.client == ""; c.assigned {
 		c.client = "auto-" + rand.Text()
 	}
-	wanted, ok := m.Props.Uint32(mqttwire.RequestProblemInformation)
-	c.texts = !ok || wanted == 1
 	c.log = c.door.Log.With("client", c.client)
 	return nil
 }
@@ -111,9 +114,6 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 	if n, ok := m.Props.Uint32(mqttwire.TopicAliasMaximum); ok {
 		c.aliases.max = min(int(n), outAliasesMax)
 	}
-	if n, ok := m.Props.Uint32(mqttwire.MaximumPacketSize); ok {
-		c.sizeMax = int(min(n, 1<<30))
-	}
 	for name := range m.Props.UserProperties {
 		c.node = c.node || string(name) == bridge.UserNode
 	}
@@ -123,6 +123,9 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 // welcome promises CONNACK and lets deliveries of the session begin behind it.
 func (c *conn) welcome(present bool, lsn spool.LSN) error {
 	packet, err := c.connack(present)
+	if err == nil {
+		err = c.fits(packet, mqttwire.TypeConnack)
+	}
 	if err != nil {
 		return err
 	}
@@ -144,6 +147,16 @@ func (c *conn) welcome(present bool, lsn spool.LSN) error {
 		return err
 	}
 	return c.promiseOwed(0)
+}
+
+// fits ends the connection of a client that has no room for an answer (5.0,
+// section 3.1.2.11.4): unlike a message, an answer cannot be left out. A client
+// that takes our CONNACK takes any PUBACK.
+func (c *conn) fits(packet []byte, kind mqttwire.Type) error {
+	if c.sizeMax > 0 && len(packet) > c.sizeMax {
+		return refusal(mqttwire.PacketTooLarge, "%s of %d bytes, the client takes %d", kind, len(packet), c.sizeMax)
+	}
+	return nil
 }
 
 func (c *conn) connack(present bool) ([]byte, error) {
@@ -199,18 +212,26 @@ func (c *conn) refuse(err error) {
 	if c.version == 0 && why.reason != mqttwire.UnsupportedProtocolVersion || why.silent || !why.reason.Failed() {
 		return
 	}
+	for _, text := range []string{strings.ToValidUTF8(why.text, "?"), ""} { // without it if the client has no room
+		if packet, err := c.refusing(&why, text); err == nil && c.fits(packet, mqttwire.TypeConnack) == nil {
+			_, _ = c.socket.Write(packet) // the client may be gone; it is refused in any case
+			return
+		}
+	}
+}
+
+// refusing is the CONNACK that refuses.
+func (c *conn) refusing(why *ending, text string) ([]byte, error) {
 	ack := mqttwire.Connack{Reason: why.reason}
 	if c.version == mqttwire.V5 {
 		var w mqttwire.PropertyWriter
 		if why.server != "" {
 			w.Text(mqttwire.ServerReference, why.server)
 		}
-		if c.texts {
-			w.Text(mqttwire.ReasonString, strings.ToValidUTF8(why.text, "?"))
+		if c.texts && text != "" {
+			w.Text(mqttwire.ReasonString, text)
 		}
 		ack.Props, _ = w.Properties() // without the text if it cannot be sent
 	}
-	if packet, err := mqttwire.AppendConnack(nil, c.version, &ack); err == nil {
-		_, _ = c.socket.Write(packet) // the client may be gone; it is refused in any case
-	}
+	return mqttwire.AppendConnack(nil, c.version, &ack)
 }

@@ -41,6 +41,9 @@ func (c *conn) subscribe(body []byte) error {
 	if r.packet, err = mqttwire.AppendSuback(nil, c.version, &ack); err != nil {
 		return err
 	}
+	if err := c.fits(r.packet, mqttwire.TypeSuback); err != nil {
+		return err
+	}
 	return c.reply(lsn, r)
 }
 
@@ -132,6 +135,9 @@ func (c *conn) unsubscribe(body []byte) error {
 	}
 	packet, err := mqttwire.AppendUnsuback(nil, c.version, &ack)
 	if err != nil {
+		return err
+	}
+	if err := c.fits(packet, mqttwire.TypeUnsuback); err != nil {
 		return err
 	}
 	return c.reply(lsn, &reply{packet: packet})
