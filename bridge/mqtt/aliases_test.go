@@ -24,11 +24,11 @@ func TestOutgoingTopicAliases(t *testing.T) {
 			"PUBLISH abc=5 q0", "PUBLISH abc=6 q0", // too short to gain anything
 		)
 		p.publish("plant/2/temp", "x", 1, 1)
-		c.expect("PUBLISH =x q1 #1 [topic alias 2]")
+		c.expect("PUBLISH =x q1 #8 [topic alias 2]")
 		c.drop()
 		// Aliases end with their connection.
 		c = s.joined5(t, "c", with(mqttwire.TopicAliasMaximum, 65_535))
-		c.expect("PUBLISH plant/2/temp=x q1 #1 dup [topic alias 1]")
+		c.expect("PUBLISH plant/2/temp=x q1 #8 dup [topic alias 1]")
 		p.publish("plant/2/temp", "kept", 0, 0, retain)
 		c.expect("PUBLISH =kept q0 [topic alias 1]")
 		c.subscribe(0, mqttwire.Subscription{Filter: "plant/2/temp"})

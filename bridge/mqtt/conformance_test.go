@@ -172,6 +172,7 @@ const conformance = `
 4.3.3-12  TestExactlyOnceIn
 4.3.3-13  conversation
 4.4.0-1   TestExactlyOnceOutSurvivesPowerCuts
+4.4.0-1   TestIdentifiersStay
 4.4.0-1   conversation
 4.4.0-2   conversation
 4.5.0-1   TestOverlappingSubscriptions

@@ -142,7 +142,11 @@ func (w *writer) sharedGrant(filter, topic string) (g *grant, member bool) {
 
 // number gives a delivery of QoS 1 or 2 its packet identifier, if it may go.
 func (w *writer) number(o *outgoing, d *broker.Delivery, safe spool.LSN) (ok bool) {
-	if o.qos == 1 {
+	switch {
+	case o.qos == 1 && d.Consumer == w.session.consumer:
+		o.id, ok = w.inflight.takeAt(d.Pos, slot(d.Tag))
+		return ok
+	case o.qos == 1: // of a group
 		o.id, ok = w.inflight.take(slot(d.Tag))
 		return ok
 	}

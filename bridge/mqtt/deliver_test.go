@@ -132,12 +132,12 @@ func TestMessageExpiry(t *testing.T) {
 		p.got()
 		time.Sleep(10500 * time.Millisecond)
 		c = s.connect(mqttwire.V5, "c", keep, with(mqttwire.SessionExpiry, 1000))
-		c.expect("CONNACK success present", "PUBLISH a=60 q1 #1 [message expiry interval 50]")
+		c.expect("CONNACK success present", "PUBLISH a=60 q1 #2 [message expiry interval 50]")
 		c.drop()
 		s.cutPower(nil) // both clocks are good: the time goes on
 		time.Sleep(20 * time.Second)
 		c = s.connect(mqttwire.V5, "c", keep)
-		c.expect("CONNACK success present", "PUBLISH a=60 q1 #1 dup [message expiry interval 30]")
+		c.expect("CONNACK success present", "PUBLISH a=60 q1 #2 dup [message expiry interval 30]")
 	})
 }
 

@@ -104,7 +104,7 @@ func TestExactlyOnceOut(t *testing.T) {
 		sensor.publish("a", "0", 0, 0)
 		sensor.publish("a", "1", 1, 1)
 		sensor.publish("a", "2", 2, 2)
-		c.expect("PUBLISH a=0 q0", "PUBLISH a=1 q1 #1", "PUBLISH a=2 q2 #32771")
+		c.expect("PUBLISH a=0 q0", "PUBLISH a=1 q1 #2", "PUBLISH a=2 q2 #32771")
 		c.answer(pubrec, 32771)
 		c.answer(pubrec, 32771)
 		c.expect("PUBREL 32771", "PUBREL 32771")

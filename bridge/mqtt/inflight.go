@@ -3,11 +3,13 @@ package mqtt
 import (
 	"math/rand/v2"
 	"sync"
+
+	"leveret/spool"
 )
 
 // inflight is the messages that a client has not acknowledged. With QoS 1 a
 // packet identifier is the index of its slot and one, so identifiers are small
-// and finding one costs nothing. With QoS 2 the identifier is given, see
+// and finding one costs nothing, see also takeAt. With QoS 2 the identifier is given, see
 // exactID. The writer takes, the reader frees.
 type inflight struct {
 	mu    sync.Mutex // protects the fields below
@@ -41,10 +43,32 @@ func (f *inflight) take(s slot) (id uint16, ok bool) {
 	if f.used >= f.max {
 		return 0, false
 	}
+	return f.takeLocked(s), true
+}
+
+// takeAt is take for a message at a position of the session's queue. A client
+// that comes back gets it under the identifier it had (5.0, section 4.4), as
+// that is made of the position; only where another message of the window has
+// it, for there were gaps between them, it is the next one that is free.
+func (f *inflight) takeAt(pos spool.Pos, s slot) (id uint16, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.used >= f.max {
+		return 0, false
+	}
+	at := int((pos - 1) % spool.Pos(f.max))
+	if at >= len(f.slots) {
+		f.growLocked(max(at+1, 2*len(f.slots)))
+	}
+	if f.slots[at] == slotFree {
+		f.next = at
+	}
+	return f.takeLocked(s), true
+}
+
+func (f *inflight) takeLocked(s slot) (id uint16) {
 	if f.used-len(f.exact) == len(f.slots) {
-		bigger := make([]slot, min(max(slotsMin, 2*len(f.slots)), f.max))
-		f.next = copy(bigger, f.slots)
-		f.slots = bigger
+		f.growLocked(2 * len(f.slots))
 	}
 	for f.slots[f.next] != slotFree {
 		f.next = (f.next + 1) % len(f.slots)
@@ -53,7 +77,22 @@ func (f *inflight) take(s slot) (id uint16, ok bool) {
 	f.used++
 	id = uint16(f.next + 1)
 	f.next = (f.next + 1) % len(f.slots)
-	return id, true
+	return id
+}
+
+func (f *inflight) growLocked(to int) {
+	bigger := make([]slot, min(max(slotsMin, to), f.max))
+	f.next = copy(bigger, f.slots)
+	f.slots = bigger
+}
+
+// retire gives the memory back while nothing is in flight.
+func (f *inflight) retire() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.used == 0 {
+		f.slots, f.exact, f.next = nil, nil, 0
+	}
 }
 
 // free gives an identifier back and says what it stood for; slotFree for one

@@ -79,7 +79,7 @@ func longTopics(s *stage, size int, long bool) {
 	other.expect("PUBREC 1")
 	s.cutPower(nil)
 	exact = s.connect(mqttwire.V5, "exact", keep)
-	exact.expect("CONNACK success present", "PUBLISH "+topic+"=2 q1 #1", "PUBLISH "+topic+"=3 q1 #2")
+	exact.expect("CONNACK success present", "PUBLISH "+topic+"=2 q1 #2", "PUBLISH "+topic+"=3 q1 #3")
 	late := s.joined(mqttwire.V311, "late")
 	late.subscribe(0, mqttwire.Subscription{Filter: topic})
 	late.expect("SUBACK 1 0", "PUBLISH "+topic+"=2 q0 retain")

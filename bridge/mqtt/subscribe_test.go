@@ -55,7 +55,7 @@ func TestNoLocal(t *testing.T) {
 		c.expect("PUBACK 1", "PUBLISH a/b=mine q0 [subscription identifier 2]")
 		other.expect("PUBLISH a/c=mine q0", "PUBLISH a/b=mine q0") // and nothing of who sent it
 		other.publish("a/c", "yours", 1, 1)
-		c.expect("PUBLISH a/c=yours q1 #1 [subscription identifier 1]")
+		c.expect("PUBLISH a/c=yours q1 #3 [subscription identifier 1]")
 		// Without no-local it comes back after all.
 		c.subscribe(1, mqttwire.Subscription{Filter: "a/#", QoS: 0})
 		c.publish("a/c", "mine", 0, 0)

@@ -324,6 +324,7 @@ func (w *writer) retire() {
 	}
 	w.deliveries, w.settled, w.ready = nil, nil, nil
 	w.props, w.addresses = mqttwire.PropertyWriter{}, addresses{}
+	w.inflight.retire()
 }
 
 // shrink gives memory back after a burst.
