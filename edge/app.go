@@ -133,6 +133,7 @@ func SpoolOptions(cfg *config.Config) disk.Options {
 	o.Dir = filepath.Join(cfg.DataDir, "spool")
 	o.CommitWindow, o.CommitsPerSecond = cfg.Spool.CommitWindow, cfg.Spool.CommitsPerSecond
 	o.BudgetBytes = int64(cfg.Spool.MaxBytes)
+	o.NoSync = !cfg.Spool.Sync
 	return o
 }
 
@@ -154,6 +155,9 @@ func (a *App) openSpool() error {
 	}
 	if o.BudgetBytes == 0 {
 		o.BudgetBytes = quarterOfVolume(cfg.DataDir)
+	}
+	if o.NoSync {
+		a.log.Warn("spool.sync is off: a power cut takes what was acknowledged in the last half minute")
 	}
 	a.store, err = disk.Open(o)
 	return err

@@ -71,6 +71,7 @@ func (d *decoder) config(root *node) *Config {
 	d.doors(s, c)
 	c.Spool.CommitWindow = c.Profile.commitWindow()
 	c.Spool.CommitsPerSecond = c.Profile.commitsPerSecond()
+	c.Spool.Sync = true
 	s.section("spool", func(s *section) { d.spool(s, &c.Spool) })
 	s.section("devices", func(s *section) { d.devices(s, &c.Devices) })
 	if c.Devices.Max == 0 {
@@ -128,6 +129,7 @@ func (d *decoder) logins(s *section, a *AMQP) {
 func (d *decoder) spool(s *section, to *Spool) {
 	s.size("max_bytes", &to.MaxBytes, spoolBytesMin)
 	s.integer("commits_per_second", &to.CommitsPerSecond, 0, commitsPerSecondMax)
+	s.boolean("sync", &to.Sync)
 	s.integer("card_endurance", &to.CardEndurance, 0, cardEnduranceMax)
 	if n := s.value("commit_window"); n != nil && n.kind == text && n.text == "" {
 		return // left to the profile

@@ -81,6 +81,7 @@ var settings = [...]setting{
 	{"spool.max_bytes", true, func(c *Config) any { return c.Spool.MaxBytes }},
 	{"spool.commit_window", true, func(c *Config) any { return c.Spool.CommitWindow }},
 	{"spool.commits_per_second", true, func(c *Config) any { return c.Spool.CommitsPerSecond }},
+	{"spool.sync", true, func(c *Config) any { return c.Spool.Sync }},
 	{"spool.card_endurance", false, func(c *Config) any { return c.Spool.CardEndurance }},
 	{"devices.max", false, func(c *Config) any { return c.Devices.Max }},
 	{"devices.silent_after", false, func(c *Config) any { return c.Devices.SilentAfter }},

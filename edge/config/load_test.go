@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 			Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
 		},
 		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
-		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond()},
+		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond(), Sync: true},
 		Devices: Devices{Max: profile.devices()},
 		Users: []User{{
 			Name: "guest", Hash: users.HashPassword("guest"), Tags: []string{"administrator"},
@@ -113,6 +113,7 @@ listen = ":15672"
 max_bytes = "1.5GiB"
 commit_window = "7ms"
 commits_per_second = 25
+sync = false
 card_endurance = 80
 [devices]
 max = 12

@@ -55,7 +55,7 @@ const magic = 0x6c76
 func badgerOptions(o *Options, l badger.Logger) badger.Options {
 	b := badger.DefaultOptions(o.Dir).
 		WithLogger(l).
-		WithSyncWrites(true). // the promise itself
+		WithSyncWrites(!o.NoSync). // the promise itself
 		WithMemTableSize(o.MemTableSize).
 		WithNumMemtables(o.NumMemtables).
 		WithNumLevelZeroTables(o.NumL0Tables).

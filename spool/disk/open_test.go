@@ -128,3 +128,18 @@ func drained(t testing.TB, l spool.Log, q spool.QueueID) (n int) {
 		from = items[k-1].Pos + 1
 	}
 }
+
+// TestUnsynced: what was committed without syncs outlives the process.
+func TestUnsynced(t *testing.T) {
+	o := small(t.TempDir())
+	o.NoSync = true
+	l := start(t, o)
+	fillQueue(t, l, 2000)
+	o.Dir = filepath.Join(t.TempDir(), "after")
+	l.crash(t, o.Dir)
+	l = start(t, o)
+	defer l.stop(t)
+	if n := drained(t, l, 1); n != 2000 {
+		t.Errorf("%d messages are there, want 2000", n)
+	}
+}

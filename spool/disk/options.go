@@ -64,6 +64,10 @@ type Options struct {
 	// CacheBytes bounds the unpacked chunks kept for readers.
 	CacheBytes int64
 
+	// NoSync leaves it to the kernel when what is committed reaches the disk. The
+	// watermark then promises that it outlives the process, and not a power cut.
+	NoSync bool
+
 	// NoCompression stores chunks as they are. Packing makes typical readings
 	// five to eight times smaller for about 0.7 µs per 200 bytes.
 	NoCompression bool
