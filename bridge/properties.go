@@ -16,7 +16,8 @@ import (
 const (
 	HeaderRetain = "x-mqtt-retain" // bool; only while the flag is set
 	HeaderQoS    = "x-mqtt-qos"    // int; only 2, the others are delivery modes
-	// HeaderPublisher is the client id; only where no-local asks for it.
+	// HeaderPublisher is the client id; only where no-local or the operator asks
+	// for it.
 	HeaderPublisher = "x-mqtt-client"
 	// HeaderTopic is the whole topic of a message whose routing key is longer
 	// than AMQP 0-9-1 can show.

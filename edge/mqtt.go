@@ -16,7 +16,7 @@ import (
 func (a *App) mqttOptions(c config.MQTT) mqtt.Options {
 	o := mqtt.Options{
 		Broker: a.broker, Authenticate: a.loginMQTT, Redirect: a.redirectMQTT, Now: a.clock.Now,
-		Listeners: a.doors.mqttListeners, ConnectionsMax: c.ConnectionsMax, KeepQoS0: c.KeepQoS0,
+		Listeners: a.doors.mqttListeners, ConnectionsMax: c.ConnectionsMax, KeepQoS0: c.KeepQoS0, NamePublisher: c.PublisherHeader,
 		KeepAliveMax: c.KeepAliveMax, AnyTakesOver: c.ClientIDTakeover == config.AnyUser,
 		Version: a.version, Dots: a.dots,
 		Log: a.log.With("door", "mqtt"),

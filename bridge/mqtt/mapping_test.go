@@ -287,3 +287,25 @@ func TestMappingThereAndBack(t *testing.T) {
 		}
 	})
 }
+
+// With NamePublisher AMQP clients see who published a message or left a will;
+// MQTT clients do not, and nobody can say to be another.
+func TestMappingNamesThePublisher(t *testing.T) {
+	onStage(t, func(o *Options) { o.NamePublisher = true }, func(s *stage) {
+		queued := s.asQueue()
+		c := s.joined(mqttwire.V5, "c")
+		c.listens("#", 0)
+		p := s.joined(mqttwire.V5, "p", willTo("w", "gone", false))
+		p.publish("a", "1", 0, 0, carrying(func(w *mqttwire.PropertyWriter) { w.User("x-mqtt-client", "me") }))
+		p.drop()
+		c.publish("a", "2", 0, 0)
+		c.expect("PUBLISH a=1 q0 [x-mqtt-client: me]", "PUBLISH w=gone q0", "PUBLISH a=2 q0")
+		for _, want := range []string{
+			"a=1 mode 1 [x-mqtt-client: p] [x-mqtt-user-properties: [x-mqtt-client me]]", "w=gone mode 2 [x-mqtt-client: p]", "a=2 mode 1 [x-mqtt-client: c]",
+		} {
+			if got := queued(); got != want {
+				t.Errorf("AMQP sees %q, want %q", got, want)
+			}
+		}
+	})
+}

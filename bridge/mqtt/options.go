@@ -61,7 +61,11 @@ type Options struct {
 	// its session; they are in memory, within its bounds, and a restart drops
 	// them. Otherwise they are for those who are connected. It counts when a
 	// session begins.
-	KeepQoS0       bool
+	KeepQoS0 bool
+	// NamePublisher puts the client id into each message, as the header
+	// bridge.HeaderPublisher, for AMQP clients. Otherwise it is there only where
+	// no-local asks for it.
+	NamePublisher  bool
 	ConnectionsMax int // 10,000
 	// ConnectingMax bounds the connections that have not sent their CONNECT
 	// yet, 512; beyond it the oldest of them is closed, so that idle

@@ -70,10 +70,11 @@ func publishOne(s *broker.Session, now amqp.Instant, will broker.Publish) error 
 	return nil
 }
 
-// markWill says who it is from, if the client must not have it back.
+// markWill says who it is from, if that is to be known: the client may have
+// asked for nothing of its own.
 func (c *conn) markWill() {
 	m := c.will.Msg
-	if c.subs.Load().echoes(c.door.Dots.Topic(m.Key)) {
+	if c.door.NamePublisher || c.subs.Load().echoes(c.door.Dots.Topic(m.Key)) {
 		list := m.Props.List()
 		list.Headers = list.Headers.With(bridge.HeaderPublisher, c.client)
 		m.Props = list.Encode()

@@ -149,6 +149,10 @@ type MQTT struct {
 	// their session and are away. Otherwise they are for those who are there.
 	// It counts when a session begins. [false; restart]
 	KeepQoS0 bool // keep_qos0
+	// PublisherHeader tells AMQP clients in the header x-mqtt-client by which
+	// client a message was published, at the cost of its bytes in each message.
+	// [false; restart]
+	PublisherHeader bool // publisher_header
 	// TopicDots says how topics are spelled as routing keys. exact: a dot of a
 	// topic is escaped (a.b/c is a%2Eb.c), and comes back. rabbit, for programs
 	// that were written for RabbitMQ: it is taken for a level (a.b.c, and back

@@ -52,6 +52,7 @@ var settings = [...]setting{
 	{"mqtt.key_file", true, func(c *Config) any { return c.MQTT.KeyFile }},
 	{"mqtt.client_ca_file", true, func(c *Config) any { return c.MQTT.ClientCAFile }},
 	{"mqtt.keep_qos0", true, func(c *Config) any { return c.MQTT.KeepQoS0 }},
+	{"mqtt.publisher_header", true, func(c *Config) any { return c.MQTT.PublisherHeader }},
 	{"mqtt.topic_dots", true, func(c *Config) any { return c.MQTT.TopicDots }},
 	{"mqtt.anonymous", false, func(c *Config) any { return c.MQTT.Anonymous }},
 	{"mqtt.client_ids", false, func(c *Config) any { return c.MQTT.ClientIDs }},

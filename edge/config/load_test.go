@@ -78,6 +78,7 @@ listen = []
 websocket_listen = "unix.example:8083"
 websocket_origins = ["*.example:1", "*"]
 keep_qos0 = true
+publisher_header = true
 topic_dots = "rabbit"
 anonymous = "never"
 client_ids = "^{username}-"
@@ -237,7 +238,7 @@ target = {uri = "mqtt://h:1884", prefix = "site7/"}
 		},
 		MQTT: MQTT{
 			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
-			KeepQoS0: true, TopicDots: RabbitDots, Anonymous: AnonymousNever, ClientIDs: "^{username}-", ClientIDTakeover: AnyUser,
+			KeepQoS0: true, PublisherHeader: true, TopicDots: RabbitDots, Anonymous: AnonymousNever, ClientIDs: "^{username}-", ClientIDTakeover: AnyUser,
 			CertificateLogin: NoName, CertificateClientID: NoName, RedirectTo: "h:1", Redirect: Moved,
 			ConnectionsMax: 7, KeepAliveMax: time.Minute, MQTTLimits: MQTTLimits{
 				PacketBytesMax: 2048, InflightMax: 3, SubscriptionsMax: 200, SessionExpiryMax: time.Hour, MessagesPerSecond: 4,
@@ -348,7 +349,7 @@ func TestShippedFile(t *testing.T) {
 	}
 	for _, key := range []string{
 		"data_dir", "profile", "level", "listen", "anonymous", "tls_listen", "websocket_listen",
-		"websocket_tls_listen", "websocket_origins", "keep_qos0", "topic_dots", "max_bytes", "commit_window", "name", "password",
+		"websocket_tls_listen", "websocket_origins", "keep_qos0", "publisher_header", "topic_dots", "max_bytes", "commit_window", "name", "password",
 		"password_hash", "tags", "configure", "write", "read", "loopback_only", "type", "durable", "auto_delete",
 		"internal", "arguments", "vhost", "user", "connections_max", "channels_max", "queues_max", "destination_type", "pattern",
 		"apply_to", "priority", "operator", "definition", "external_login", "anonymous_user", "map_queue_types", "source", "destination", "key", "prefetch", "reconnect_min", "reconnect_max", "uri", "exchange",

@@ -18,6 +18,7 @@ func (d *decoder) mqtt(s *section, m *MQTT) {
 	s.texts("listen", &m.Listen, true, checkSocket)
 	choice(s, "anonymous", &m.Anonymous, AnonymousLoopback, AnonymousNever, AnonymousAlways)
 	s.boolean("keep_qos0", &m.KeepQoS0)
+	s.boolean("publisher_header", &m.PublisherHeader)
 	choice(s, "topic_dots", &m.TopicDots, ExactDots, RabbitDots)
 	s.texts("tls_listen", &m.TLSListen, true, checkAddress)
 	s.texts("websocket_listen", &m.WebSocketListen, true, checkAddress)
