@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"strconv"
 	"testing"
 	"time"
 
+	badger "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +41,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":    code,
 			"fill":    fill,
+			"newer":   newer,
 			"seen":    seen,
 			"shorten": shorten,
 			"spoil":   spoil,
@@ -74,6 +79,21 @@ func fill(ts *testscript.TestScript, neg bool, args []string) {
 	times, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), bytes.Repeat(data, times), 0o600))
+}
+
+// newer SPOOL gives a spool the record of a format that does not exist yet.
+func newer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: newer SPOOL")
+	}
+	o := badger.DefaultOptions(ts.MkAbs(args[0])).WithLogger(nil).WithMemTableSize(2 << 20).
+		WithValueThreshold(4 << 10).WithValueLogFileSize(16 << 20).WithCompression(options.None)
+	o.ExternalMagicVersion = 0x6c76
+	db, err := badger.Open(o)
+	ts.Check(err)
+	record := binary.BigEndian.AppendUint32([]byte{200}, crc32.Checksum([]byte{200}, crc32.MakeTable(crc32.Castagnoli)))
+	ts.Check(db.Update(func(txn *badger.Txn) error { return txn.Set([]byte("s"), record) }))
+	ts.Check(db.Close())
 }
 
 // seen FILE waits until there is a file.

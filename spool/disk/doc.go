@@ -65,11 +65,16 @@
 //	'd' name                     crc u32 of name and value, value
 //	'i' queue u32, pos u64       index entry, see below
 //	'c' chunk u64                chunk, or its first part
-//	'c' chunk u64, part u16      further parts (1, 2, ...) of a chunk over 4 MiB
+//	'c' chunk u64, part u16      further parts (1, 2, ...) of a chunk over 4 MiB,
+//	                             or over half a value log when that is less
 //	'p' queue u32                from u64, to u64: a purge that is not finished
 //	'm'                          commits u64, records u64 ever written, crc u32
 //	'r' number u32               part of a redo list, see below
-//	'~'                          scratch of the flush trick, see reclaim.go
+//	'~'                          scratch of the flush trick, see reclaim.go; no key
+//	                             is longer and begins so
+//
+// Names of definitions that begin with "~" are minor (see [spool.Minor]): their
+// keys begin with 'd' as all others' do, but the copy leaves them out.
 //
 // A chunk:
 //
@@ -82,11 +87,13 @@
 //	16  u32  bytes of the table
 //	20  u32  bytes of the routes
 //	24       body: the records, one after the other
-//	         table: for each record crc u32 (seeded with chunk and slot),
-//	         uv length, uv payload size
+//	         table: for each record crc u32 (seeded with the chunk's low half
+//	         xor its high half * 0x9e3779b1 xor slot * 0x85ebca6b), uv length,
+//	         uv payload size
 //	         routes: for each index entry of the chunk uv queue, uv first
 //	         position, uv bytes, uv volatile bytes, runs as in the entry
-//	         crc u32 (seeded with the chunk) of header, table and routes
+//	         crc u32 (seeded with the chunk's low half xor its high half) of
+//	         header, table and routes
 //
 // The routes repeat what the index said when the chunk was written, so that an
 // index can be rebuilt from chunks alone.
@@ -100,11 +107,11 @@
 //	uv  runs, then for each run: uv position minus end of the previous run
 //	    (of the key's position), uv slot minus end of the previous run, uv
 //	    count*2 + volatile
-//	u32 crc of key and value
+//	u32 crc of the key and of all before
 //
 // Entries of one queue never overlap. A chunk is deleted together with the last
 // entry that refers to it; its number is never used again. Merged chunks hold
-// copies of what others held; these are deleted with it, in one transaction.
+// copies of what others held; these are deleted with it, as one change.
 //
 // A group that does not fit into one Badger transaction (15 % of the memtable)
 // stays atomic: chunks and what else fits go into the first transaction together
@@ -116,6 +123,34 @@
 //	    and for set uv length, value
 //	u32 crc of the above
 //
-// A folder of a newer format is refused with spool.ErrNewer, by its record 's' or,
-// where that is damaged, by its index entries.
+// # Files
+//
+// Badger's own lie in the folder: MANIFEST, KEYREGISTRY, DISCARD, tables (.sst),
+// value logs (.vlog) and write-ahead logs (.mem). The latter are zero behind their
+// end, where zeros are also written ahead (pave_linux.go). Ours are
+//
+//	owner              the lock, and who has it
+//	quarantine/        what was damaged, as it was
+//	guard/highwater    at 0 and 4096 in turn: commits u64, records u64, crc u32
+//	guard/definitions  u8 format, then for each uv length, name, uv length, value;
+//	                   crc u32 of all before
+//	guard/MANIFEST     what Badger's said, as one change set
+//	guard/starts       text: boot, phase, starts that failed
+//	guard/ballast      nothing of meaning
+//	guard/import       chunk u64, crc u32: how far an import has come
+//	guard/logs.held    text: names of logs, one a line, whose copies in guard/logs
+//	                   are complete (held.go)
+//
+// # Formats
+//
+// 's' is read before a key is repaired or written, and a newer format is refused
+// with spool.ErrNewer: the folder keeps what it holds and is not set aside. Where the
+// record itself is damaged the index entries are asked. Behind a record of this
+// format a chunk, an entry or a part of a redo list of another one is damage; so is
+// the copy of the definitions. An export says its format in its first frame.
+//
+// Format 1 is the only one there has been. A version that writes another one reads
+// format 1 by these numbers, writes 's' anew before the first piece in its own
+// format, so that older versions refuse the folder from then on, and needs no
+// conversion: old pieces go with their messages.
 package disk

@@ -99,8 +99,12 @@ type exported struct {
 func (e *exported) take(kind byte, payload []byte) error {
 	switch {
 	case !e.begun:
-		if kind != frameHead || string(payload) != exportTitle {
-			return errors.New("this is no export of a spool, or one of a newer version")
+		title, version := exportTitle[:len(exportTitle)-1], exportTitle[len(exportTitle)-1]
+		if kind != frameHead || len(payload) != len(exportTitle) || string(payload[:len(title)]) != title {
+			return errors.New("this is no export of a spool")
+		}
+		if v := payload[len(title)]; v > version {
+			return fmt.Errorf("%w: export of format %d, known are formats up to %d", spool.ErrNewer, v, version)
 		}
 		e.begun = true
 	case kind == frameChunk:

@@ -51,7 +51,7 @@ func OpenOffline(dir string) (*Offline, error) {
 	}
 	o := &Offline{dir: dir, lock: lock, keys: make(map[string]place), open: make(map[string]*os.File)}
 	o.zip, err = newZipper(true)
-	for _, step := range []func() error{o.readTables, o.readMemLogs, o.readValueLogs} {
+	for _, step := range []func() error{o.readTables, o.readMemLogs, o.schema, o.readValueLogs} {
 		if err == nil {
 			err = step()
 		}
@@ -60,6 +60,18 @@ func OpenOffline(dir string) (*Offline, error) {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
+}
+
+// schema refuses a newer format; where the record is damaged the pieces tell.
+func (o *Offline) schema() error {
+	b, err := o.value(string(rune(classSchema)))
+	if err != nil {
+		return err
+	}
+	if v, err := decodeSchema(b); err == nil && v > format {
+		return newerFolder(v)
+	}
+	return nil
 }
 
 // Close gives the folder back.

@@ -169,7 +169,7 @@ func (s *Store) schema() error {
 	if err == nil {
 		var v byte
 		if v, err = decodeSchema(b); err == nil && v > format {
-			err = fmt.Errorf("%w: format %d, known are formats up to %d", spool.ErrNewer, v, format)
+			err = newerFolder(v)
 		}
 	}
 	if err == nil || !errors.Is(err, spool.ErrCorrupt) {
@@ -189,6 +189,10 @@ func (s *Store) schema() error {
 		s.tell(troubleDamage, fmt.Sprintf("the format record is damaged or gone and was written anew: %v", err))
 	}
 	return s.out.commit([]change{{key, schemaValue(format)}})
+}
+
+func newerFolder(v byte) error {
+	return fmt.Errorf("%w: format %d, known are formats up to %d", spool.ErrNewer, v, format)
 }
 
 func empty(at moment) bool {
