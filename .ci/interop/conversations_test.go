@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"net"
 	"regexp"
 	"slices"
@@ -25,24 +26,16 @@ func TestConversationsWithRabbitMQ(t *testing.T) {
 			if c.Fresh { // it lets who is refused wait, and there is nothing to share
 				t.Parallel()
 			}
-			defer cleanUp(t, r, &c)
-			patience := 2500 * time.Millisecond
-			if c.Fresh {
-				patience = 5 * time.Second
-			}
-			heard, peers := c.Play(func(user string) *amqptest.Peer { return dialAs(t, r.addr, user) },
-				func(p *amqptest.Peer, lines int) { heardAll(p, lines, patience) })
-			for _, p := range peers {
-				p.NC.Close()
-			}
-			same := true
-			for i, turn := range c.Turns {
-				want, got := common(turn.Want), common(heard[i])
-				if same = same && got == want; got != want && !unlike {
-					t.Errorf("turn %d: RabbitMQ says:\n%s\nours:\n%s", i+1, got, want)
+			differs := playToRabbit(t, r, &c)
+			for range 2 { // it may have been slow: what it tells queues by the way is not ordered
+				if differs != "" && !unlike {
+					differs = playToRabbit(t, r, &c)
 				}
 			}
-			if same && unlike {
+			switch {
+			case differs != "" && !unlike:
+				t.Error(differs)
+			case differs == "" && unlike:
 				t.Errorf("RabbitMQ says the same, against: %s", reason)
 			}
 		})
@@ -52,6 +45,26 @@ func TestConversationsWithRabbitMQ(t *testing.T) {
 			t.Errorf("there is no conversation %q to differ in", name)
 		}
 	}
+}
+
+// playToRabbit has a conversation and says where RabbitMQ differs from us.
+func playToRabbit(t *testing.T, r *rabbit, c *amqptest.Conversation) (differs string) {
+	defer cleanUp(t, r, c)
+	patience := 2500 * time.Millisecond
+	if c.Fresh {
+		patience = 5 * time.Second
+	}
+	heard, peers := c.Play(func(user string) *amqptest.Peer { return dialAs(t, r.addr, user) },
+		func(p *amqptest.Peer, lines int) { heardAll(p, lines, patience) })
+	for _, p := range peers {
+		p.NC.Close()
+	}
+	for i, turn := range c.Turns {
+		if want, got := common(turn.Want), common(heard[i]); got != want {
+			differs += fmt.Sprintf("turn %d: RabbitMQ says:\n%s\nours:\n%s\n", i+1, got, want)
+		}
+	}
+	return differs
 }
 
 // heardAll waits for so many lines, and then for one more that should not come.
