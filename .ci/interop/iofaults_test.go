@@ -21,12 +21,14 @@ type ioFault struct {
 
 func writes(s diskStats) int64 { return s.Writes }
 
+// A full disk is not among them, see TestFullVolumes: this one answers a sync of
+// mapped pages with an error where ext4 and tmpfs end the process, and Badger
+// does not look at that error when it is a table of a compaction.
 var ioFaults = []ioFault{
 	{"one write fails", `{"write_eio":1}`, writes, true},
 	{"one sync fails", `{"fsync_eio":1}`, diskStats.syncs, true},
 	{"writes fail", `{"write_eio":1}`, writes, false},
 	{"syncs fail", `{"fsync_eio":1}`, diskStats.syncs, false},
-	{"the disk is full", `{"space_bytes":1}`, writes, false},
 	{"the disk is read-only", `{"read_only":true}`, writes, false},
 }
 
@@ -66,7 +68,7 @@ func TestIOFaults(t *testing.T) {
 				}
 			}
 			t.Logf("%d faults, %d ended the broker", perKind, ended)
-			if ended == 0 && f.fault != `{"space_bytes":1}` {
+			if ended == 0 {
 				t.Error("no fault was noticed: the test meets the wrong calls")
 			}
 		})
