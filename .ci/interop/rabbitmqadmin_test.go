@@ -16,7 +16,7 @@ const figuresWithin = 30 * time.Second
 // TestRabbitMQAdmin: what an operator is used to ask RabbitMQ's own command-line
 // tool shows the same of us, column by column, and closes and purges the same.
 func TestRabbitMQAdmin(t *testing.T) {
-	g, ref := openGateway(t, ""), lab.reference(t)
+	g, ref := openGateway(t, "amqp.channels_max = 2047\n"), lab.reference(t)
 	brokers := []*operated{
 		{t: t, url: g.amqp(), admin: g.doors["admin"]},
 		{t: t, url: ref.url(), admin: ref.admin},
