@@ -141,12 +141,22 @@ func origin(r *http.Request) netip.Addr {
 	return addr
 }
 
+// ofProxies are headers by which a proxy says that it asks for somebody else
+// (RFC 7239; RFC 9110, section 7.6.3; the X- ones are older habits).
+var ofProxies = [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"}
+
 // local reports whether a request comes from this machine and means it: a page
-// from elsewhere whose name was made to point here names itself as the host.
+// from elsewhere whose name was made to point here names itself as the host, and
+// what a proxy on this machine passes on comes from wherever.
 func local(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
 		return false
+	}
+	for _, name := range ofProxies {
+		if _, passedOn := r.Header[name]; passedOn {
+			return false
+		}
 	}
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {

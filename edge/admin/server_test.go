@@ -46,6 +46,37 @@ func testWhoMayLook(t *testing.T) {
 	}
 }
 
+// A reverse proxy on this machine may name it as the host, and yet asks for
+// somebody elsewhere.
+func TestAProxyIsNotThisMachine(t *testing.T) { synctest.Test(t, testAProxyIsNotThisMachine) }
+
+func testAProxyIsNotThisMachine(t *testing.T) {
+	g := newGateway(t)
+	loggedIn := func(r *http.Request) { r.SetBasicAuth("local", "right") } // from this machine only
+	for _, c := range []struct {
+		name, value string
+		want        int
+	}{
+		{"Accept", "*/*", 200},
+		{"Forwarded", "for=192.0.2.7", 401},
+		{"X-Forwarded-For", "192.0.2.7", 401},
+		{"x-forwarded-for", "", 401},
+		{"X-Real-IP", "192.0.2.7", 401},
+		{"Via", "1.1 proxy", 401},
+	} {
+		header := func(r *http.Request) { r.Header.Set(c.name, c.value) }
+		if w := g.ask("local", "GET", "/api/status", header); w.Code != c.want {
+			t.Errorf("GET /api/status with %s: %q: %d, want %d", c.name, c.value, w.Code, c.want)
+		}
+		if w := g.ask("local", "GET", "/api/status", header, loggedIn); w.Code != c.want {
+			t.Errorf("the same by who may come from this machine only: %d, want %d", w.Code, c.want)
+		}
+		if w := g.ask("local", "GET", "/api/status", header, func(r *http.Request) { r.SetBasicAuth("monitor", "right") }); w.Code != 200 {
+			t.Errorf("the same by who may come from anywhere: %d, want 200", w.Code)
+		}
+	}
+}
+
 func TestHealthz(t *testing.T) {
 	g := newGateway(t)
 	g.server.o.Troubles = func() []health.Trouble { return []health.Trouble{{Name: "spool", Text: "secret details"}} }
