@@ -13,6 +13,7 @@
 //	admin       HTTP: health, metrics, status
 //	clock       watches whether the wall clock turns out to have been wrong
 //	watchdog    answers systemd while the log still commits
+//	memory      holds publishers back when there is too much in memory
 //	config      watches the configuration file, and hears SIGHUP
 //
 // The spool outlives all others: doors close and shovels finish first, then
@@ -73,6 +74,7 @@ type App struct {
 	clock      *health.Clock
 	report     *health.Report
 	store      *disk.Store
+	memory     *memoryAlarm // the store, as the doors see it
 	ticker     ticker
 	broker     *broker.Broker
 	doors      doors
@@ -165,9 +167,13 @@ func (a *App) openSpool() error {
 
 func (a *App) openBroker(size sizes) error {
 	var err error
+	a.memory = &memoryAlarm{
+		Log: a.store, used: runtimeMemory, most: config.AvailableMemory() / 100 * memoryHigh,
+		tell: func(text string) { a.spoolTrouble("memory", text) },
+	}
 	a.devices = newDevices(a)
 	a.broker, err = broker.Open(broker.Options{
-		Log: a.store, Limits: size.core, QueueTypes: queueTypes(a.cfg.Load().AMQP.MapQueueTypes),
+		Log: a.memory, Limits: size.core, QueueTypes: queueTypes(a.cfg.Load().AMQP.MapQueueTypes),
 		Boot: broker.BootRecord{Base: a.clock.Base, Synchronised: a.clock.Synchronised},
 		Now:  a.clock.Now, Alarm: a.ticker.ask, Trouble: a.trouble,
 		Watcher: a.devices.Registry,

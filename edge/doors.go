@@ -165,6 +165,7 @@ func (a *App) parts(o Options) []part {
 		{"mosquitto files", a.watchMosquitto},
 		{"clock", func(ctx context.Context) error { return a.clock.Run(ctx, a.broker.CorrectClock) }},
 		{"watchdog", a.watchdog},
+		{"memory", a.memory.run},
 		{"configuration watch", a.watchConfig(o)},
 	}
 }

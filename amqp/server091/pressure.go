@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"leveret/amqp/wire091"
+	"leveret/spool"
 )
 
 const (
@@ -49,13 +50,26 @@ func (c *conn) awaitRoom(refused bool) error {
 			if refused && room == nil {
 				return nil
 			}
-			c.tellBlocked("the disk is slow")
+			c.tellBlocked(whyNoRoom(log))
 		case <-c.out.ended:
 			return errEnding
 		case <-c.out.over:
 			return errEnding
 		}
 	}
+}
+
+// reasoned is what a log may also be: one that says why there is no room if it is
+// not for the disk's sake.
+type reasoned interface{ NoRoom() string }
+
+func whyNoRoom(log spool.Log) string {
+	if r, ok := log.(reasoned); ok {
+		if why := r.NoRoom(); why != "" {
+			return why
+		}
+	}
+	return "the disk is slow"
 }
 
 // tellBlocked sends connection.blocked, once, to a client that knows it. It
