@@ -142,7 +142,7 @@ func SpoolOptions(cfg *config.Config) disk.Options {
 func (a *App) openSpool() error {
 	cfg := a.cfg.Load()
 	o := SpoolOptions(cfg)
-	o.Trouble = a.spoolTrouble
+	o.Trouble = a.pressure
 	o.Log = a.log.With("part", "spool")
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
 		return fmt.Errorf("data folder: %w", err)
@@ -169,7 +169,7 @@ func (a *App) openBroker(size sizes) error {
 	var err error
 	a.memory = &memoryAlarm{
 		Log: a.store, used: runtimeMemory, most: config.AvailableMemory() / 100 * memoryHigh,
-		tell: func(text string) { a.spoolTrouble("memory", text) },
+		tell: func(text string) { a.pressure(troubleMemory, text) },
 	}
 	a.devices = newDevices(a)
 	a.broker, err = broker.Open(broker.Options{
@@ -199,10 +199,10 @@ func (a *App) trouble(msg string, facts ...any) {
 	a.report.Raise("spool", msg)
 }
 
-// spoolTrouble is what the log has to tell the operator; an empty text says
-// that it is over.
-func (a *App) spoolTrouble(name, text string) {
-	if name == disk.TroubleBudget && a.devices.Registry != nil {
+// pressure is what the log and the memory have to tell the operator; an empty
+// text says that it is over.
+func (a *App) pressure(name, text string) {
+	if (name == disk.TroubleBudget || name == troubleMemory) && a.devices.Registry != nil {
 		a.devices.Pardon() // publishers may have had to wait until now
 	}
 	if text == "" {

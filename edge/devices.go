@@ -19,7 +19,7 @@ type devicesPart struct {
 func newDevices(a *App) devicesPart {
 	d := devicesPart{app: a, ticker: newTicker()}
 	d.Registry = devices.New(devices.Options{
-		Rules: deviceRules(a.cfg.Load().Devices), Now: a.clock.Now, Alarm: d.ticker.ask, Deaf: a.store.Full, Log: a.log.With("part", "devices"),
+		Rules: deviceRules(a.cfg.Load().Devices), Now: a.clock.Now, Alarm: d.ticker.ask, Deaf: a.deaf, Log: a.log.With("part", "devices"),
 	})
 	return d
 }
@@ -51,3 +51,6 @@ func (d devicesPart) metrics(w *metrics.Writer) {
 	w.Counter("leveret_devices_overlooked_total", "Connections of clients that there was no room to remember.", c.Overlooked)
 	w.Counter("leveret_devices_events_lost_total", "Events given up because the spool stayed full.", c.EventsLost)
 }
+
+// deaf reports whether publishers wait, so that silence says nothing of them.
+func (a *App) deaf() bool { return a.store.Full() || a.memory.NoRoom() != "" }

@@ -25,6 +25,9 @@ type memoryAlarm struct {
 	over chan struct{} // closed when it is over; nil: all is well
 }
 
+// troubleMemory names the alarm in health and status.
+const troubleMemory = "memory"
+
 const (
 	// memoryHigh and memoryCalm are shares, in percent, of what the process may
 	// use: where the alarm begins and ends.
