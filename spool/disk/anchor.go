@@ -11,18 +11,33 @@ import (
 // Badger deletes a memtable's log as soon as its table is written, and cuts
 // it to nothing before; but it does not sync the folder in between. Where only a
 // sync of the folder makes a name durable, a power cut then leaves neither the
-// table nor the log. An iterator keeps the logs of all memtables that there were
-// when it began, so one is held at all times: the anchor. It moves with each sync of
-// the folder.
+// table nor the log. And a compaction deletes the tables it has replaced, even where
+// it could not write all of the new ones (tally.go).
+//
+// An iterator keeps the logs of all memtables and all the tables that there were
+// when it began. So one is held at all times: the anchor. A new one is cast before
+// each sync of the folder; older ones go when the names of what came since, and the
+// copy of the manifest, are safe. While a compaction goes on none goes, and what is
+// made and replaced in the meantime is kept by those that are cast in between.
 //
 // The same goes for value logs, which Badger deletes when no iterator is left.
 type anchor struct {
-	db  *badger.DB
-	dir string
-	txn *badger.Txn
-	it  *badger.Iterator
+	db   *badger.DB
+	dir  string
+	held []grip // the oldest first, never empty
 
 	dead int // value logs that Badger keeps because of the anchor
+}
+
+// grip is one iterator over everything.
+type grip struct {
+	txn *badger.Txn
+	it  *badger.Iterator
+}
+
+func (g grip) close() {
+	g.it.Close()
+	g.txn.Discard()
 }
 
 func newAnchor(db *badger.DB, dir string) *anchor {
@@ -32,33 +47,30 @@ func newAnchor(db *badger.DB, dir string) *anchor {
 }
 
 func (a *anchor) cast() {
-	a.txn = a.db.NewTransaction(false)
-	// No table has keys with this prefix, so that none is held.
-	a.it = a.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{classScratch, classScratch}})
+	txn := a.db.NewTransaction(false)
+	a.held = append(a.held, grip{txn, txn.NewIterator(badger.IteratorOptions{})})
+}
+
+// slip lets go of all that only older anchors hold.
+func (a *anchor) slip() {
+	last := len(a.held) - 1
+	for _, g := range a.held[:last] {
+		g.close()
+	}
+	a.held = append(a.held[:0], a.held[last])
 }
 
 func (a *anchor) close() {
-	a.it.Close()
-	a.txn.Discard()
-}
-
-// move syncs the folder and lets go of the logs whose tables were there before.
-func (a *anchor) move(sync func() error) error {
-	old := *a
-	a.cast()
-	if err := sync(); err != nil {
-		a.close()
-		a.txn, a.it = old.txn, old.it
-		return err
-	}
-	old.close()
-	return nil
+	a.slip()
+	a.held[0].close()
+	a.held = nil
 }
 
 // lift lets go of everything for a moment, so that dead value logs can be
-// deleted. While a memtable is being written, its log could go too, so it waits.
+// deleted: it may only be called when nothing is compacted. While a memtable is
+// being written, its log could go too, so it waits.
 func (a *anchor) lift() error {
-	if a.dead == 0 {
+	if a.dead == 0 || len(a.held) > 1 {
 		return nil
 	}
 	mems, err := filepath.Glob(filepath.Join(a.dir, "*.mem"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -26,12 +27,15 @@ func (onDisk) mend(o *Options) (suspect bool, err error) {
 }
 
 func (onDisk) open(o *Options) (engine, error) {
-	e := &badgerEngine{latch: &latch{log: o.Log}, opts: o}
+	e := &badgerEngine{latch: &latch{log: o.Log, tally: tally{dir: o.Dir}}, opts: o}
 	var err error
 	if e.db, err = badger.Open(badgerOptions(o, e.latch)); err != nil {
 		return nil, err
 	}
 	if err = e.latch.err(); err == nil {
+		err = e.latch.tally.begin()
+	}
+	if err == nil {
 		e.files, err = openFolder(o.Dir)
 	}
 	if err == nil {
@@ -59,7 +63,7 @@ func badgerOptions(o *Options, l badger.Logger) badger.Options {
 		WithMemTableSize(o.MemTableSize).
 		WithNumMemtables(o.NumMemtables).
 		WithNumLevelZeroTables(o.NumL0Tables).
-		WithNumLevelZeroTablesStall(o.NumL0Stall).
+		WithNumLevelZeroTablesStall(math.MaxInt32). // nobody would end it but the writer that waits
 		WithBaseTableSize(o.BaseTableSize).
 		WithBaseLevelSize(o.BaseLevelSize).
 		WithValueLogFileSize(o.ValueLogFileSize).
@@ -67,7 +71,7 @@ func badgerOptions(o *Options, l badger.Logger) badger.Options {
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(o.IndexCacheSize).
 		WithCompression(badgeroptions.None).
-		WithNumCompactors(o.NumCompactors).
+		WithNumCompactors(0). // we say when, see compact.go
 		WithNumGoroutines(2).
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
@@ -87,6 +91,8 @@ type badgerEngine struct {
 	latch *latch
 	files *folder
 
+	compacted chan struct{} // closed when the compaction that was held for has ended
+
 	rested time.Time // the last time; the writer's, as seen is
 	seen   int64     // bytes moved when memory was last looked at
 }
@@ -105,6 +111,9 @@ func (e *badgerEngine) limits() limits {
 func (e *badgerEngine) commit(list []change) error {
 	if len(list) == 0 {
 		return nil
+	}
+	if err := e.sound(); err != nil {
+		return err
 	}
 	txn := e.db.NewTransaction(true)
 	defer txn.Discard()
@@ -130,59 +139,7 @@ func (e *badgerEngine) commit(list []change) error {
 	return e.files.ahead.pave(newWriter(e).logged(list))
 }
 
-// settled says whether what was just written can be believed.
-func (e *badgerEngine) settled(wrote int64) error {
-	if err := e.latch.err(); err != nil {
-		return err
-	}
-	if err := e.files.settle(wrote); err != nil {
-		return err
-	}
-	return e.files.anchor.lift()
-}
-
 func (e *badgerEngine) now() moment { return &badgerMoment{e.db.NewTransaction(false), e.files} }
-
-// flush has Badger flush its memtable by dropping the prefix of a key that was
-// just written: it offers no other way. That compacts too, and an old anchor
-// would keep what was deleted since.
-func (e *badgerEngine) flush(scratch []byte) error {
-	if err := e.files.anchor.move(e.files.d.Sync); err != nil {
-		return fmt.Errorf("sync spool folder: %w", err)
-	}
-	if err := e.db.DropPrefix(scratch); err != nil {
-		return err
-	}
-	return e.settled(0)
-}
-
-func (e *badgerEngine) compact() error { return e.db.Flatten(1) }
-
-func (e *badgerEngine) sweeps() (int64, error) {
-	_, live, err := mostDead(e.opts.Dir)
-	return live, err
-}
-
-// sweep rewrites one value log file.
-func (e *badgerEngine) sweep(dead []float64) (more bool, err error) {
-	gc := badger.ErrNoRewrite
-	for _, share := range dead {
-		if gc = e.db.RunValueLogGC(share); !errors.Is(gc, badger.ErrNoRewrite) {
-			break
-		}
-	}
-	if gc == nil {
-		e.files.anchor.dead++
-		return true, e.settled(0)
-	}
-	if err := e.settled(measureEvery); err != nil {
-		return false, err
-	}
-	if !errors.Is(gc, badger.ErrNoRewrite) {
-		e.opts.Log.Warn("spool space was not won back", "dir", e.opts.Dir, "err", gc)
-	}
-	return false, nil
-}
 
 // remains reads the value logs, which hold chunks with their keys.
 func (e *badgerEngine) remains(fn func(key, value []byte) error) error {
@@ -251,7 +208,8 @@ func (e *badgerEngine) close(sound bool) error {
 			err = e.flush(scratch)
 		}
 	}
-	if e.files != nil && e.files.anchor != nil {
+	// Otherwise the anchors keep what they hold for the next start.
+	if err == nil && sound {
 		e.files.anchor.close()
 	}
 	err = errors.Join(err, e.closeBadger())

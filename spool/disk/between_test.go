@@ -134,7 +134,9 @@ func TestOtherWorkWaitsForSpace(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c.janitor.wait()
+			if err := c.janitor.wait(nil); err != nil {
+				t.Fatal(err)
+			}
 			if d.steps == steps {
 				t.Error("nothing was done when there was space again")
 			}

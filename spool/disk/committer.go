@@ -25,8 +25,7 @@ func (s *Store) Run(ctx context.Context) error {
 		c.janitor.freed, c.janitor.since = 1, now
 	}
 	err := c.run(ctx)
-	c.janitor.wait()
-	if err != nil {
+	if err = c.janitor.wait(err); err != nil {
 		return s.fail(err)
 	}
 	return nil
@@ -71,10 +70,7 @@ func (c *committer) run(ctx context.Context) error {
 		select {
 		case <-c.wake:
 		case <-later:
-		case <-c.janitor.done:
-			if err := c.janitor.compacted(); err != nil {
-				return err
-			}
+		case <-c.janitor.done: // the next turn looks after it
 		case <-ctx.Done():
 		}
 	}
@@ -85,6 +81,11 @@ func (c *committer) run(ctx context.Context) error {
 // work.
 func (c *committer) turn(ends bool) (look time.Time, more bool, err error) {
 	now := c.opts.Now()
+	if !ends {
+		if err := c.janitor.follow(); err != nil {
+			return look, false, err
+		}
+	}
 	due, staged := c.due()
 	if staged && (ends || !due.After(now)) {
 		if wait, err := c.noSpace(); err != nil || wait && !ends {

@@ -1,8 +1,9 @@
 // Package disk is the durable log on flash: spool.Log kept in one Badger
 // database. It is the only package that knows Badger, and of it only badger.go
-// (with latch.go and guard.go) and what looks at Badger's files before it opens,
-// or without it (mend.go, manifest.go, tables.go, walk.go, offline.go); all else
-// is written to engine.go, which also says what may be believed.
+// (with compact.go, tally.go, latch.go, anchor.go and folder.go) and what looks at
+// Badger's files before it opens, or without it (mend.go, manifest.go, tables.go,
+// walk.go, offline.go); all else is written to engine.go, which also says what may
+// be believed.
 //
 // It owns one folder. It promises what spool.Log says: what is at or below the
 // watermark survives a power cut; a batch is there as a whole or not at all; a
@@ -29,7 +30,9 @@
 // # Goroutines
 //
 // Run is the writer. It owns one more goroutine, the janitor (reclaim.go),
-// which lives only while Badger compacts for us. Badger has its own.
+// which lives only while Badger compacts for us: it does so when the writer says,
+// one compaction at a time, and what that replaces stays until its tables were
+// counted (tally.go). Badger has its own for flushing and the like.
 //
 // # What it does not do
 //
@@ -50,10 +53,12 @@
 // A repair may bring messages back that had left: better twice than never. It
 // is begun only by damage: a table that is gone or does not read, a manifest
 // that lost more than an unfinished change, an index entry, or a part of a redo
-// list. It is told as trouble with its count. A power cut alone never begins one,
-// not even where a name is only safe when its folder was synced (anchor.go), nor
-// one while a start turns what the last cut left into tables (held.go), unless there
-// was no room on the volume for copies of the logs; then the log says so.
+// list. It is told as trouble with its count. A table that Badger could not write
+// never begins one, as its compaction is done once more (tally.go). Nor does a power
+// cut alone, not even where a name is only safe when its folder was synced
+// (anchor.go), nor one while a start turns what the last cut left into tables
+// (held.go), unless there was no room on the volume for copies of the logs; then the
+// log says so.
 //
 // Offline reads a spool without Badger's database, for the spool commands.
 //

@@ -39,11 +39,19 @@ type engine interface {
 	now() moment
 
 	// Space of deleted values comes back in three steps: flush, after a commit
-	// of a key that begins with scratch and is lost, then compact, whose error
-	// is no harm, then sweep until there is no more: of
-	// what is dead by one of these shares.
+	// of a key that begins with scratch and is lost, then a compaction, then sweep
+	// until there is no more: of what is dead by one of these shares.
 	flush(scratch []byte) error
+	// A compaction is also wanted when the engine is crowded. The writer holds
+	// all that there is, has compact run, whose error is no harm, and proves
+	// that nothing is missing; an error of these two is the end. Only then it
+	// may flush or sweep again.
+	crowded() bool
+	// compacts is how many bytes a compaction would write.
+	compacts() (int64, error)
+	hold() error
 	compact() error
+	prove() error
 	sweep(dead []float64) (more bool, err error)
 	// sweeps is how many bytes the next sweep would write.
 	sweeps() (int64, error)

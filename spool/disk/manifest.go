@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,13 +35,20 @@ const (
 type manifest struct {
 	magic []byte
 	live  map[uint64]*pb.ManifestChange // by table
-	named map[uint64]bool               // live, or deleted later
+	named map[uint64]*pb.ManifestChange // live, or deleted later: what made them, if it is known
 	whole bool                          // was read to its end
+
+	built   int // tables made by change sets that also delete: by compactions
+	deleted int // by all of them
+}
+
+func newManifest(magic []byte) *manifest {
+	return &manifest{magic: magic, live: make(map[uint64]*pb.ManifestChange), named: make(map[uint64]*pb.ManifestChange)}
 }
 
 // readManifest reads as much as is right. A file that is not there is empty.
 func readManifest(path string) (*manifest, error) {
-	m := &manifest{live: make(map[uint64]*pb.ManifestChange), named: make(map[uint64]bool)}
+	m := newManifest(nil)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
@@ -73,17 +81,58 @@ func (m *manifest) parse(b []byte) {
 		if proto.Unmarshal(b[8:8+n], &set) != nil {
 			return
 		}
-		for _, c := range set.Changes {
-			m.named[c.Id] = true
-			if c.Op == pb.ManifestChange_CREATE {
-				m.live[c.Id] = c
-			} else {
-				delete(m.live, c.Id)
-			}
-		}
+		m.apply(set.Changes)
 		b = b[8+n:]
 	}
 	m.whole = len(b) == 0
+}
+
+func (m *manifest) apply(set []*pb.ManifestChange) {
+	made, deleted := 0, 0
+	for _, c := range set {
+		if c.Op == pb.ManifestChange_CREATE {
+			m.live[c.Id], m.named[c.Id] = c, c
+			made++
+			continue
+		}
+		delete(m.live, c.Id)
+		if _, ok := m.named[c.Id]; !ok {
+			m.named[c.Id] = nil
+		}
+		deleted++
+	}
+	if m.deleted += deleted; deleted > 0 {
+		m.built += made
+	}
+}
+
+// state is what compactions have changed so far.
+func (m *manifest) state() manifestState {
+	s := manifestState{built: m.built, deleted: m.deleted}
+	for id := range m.named {
+		s.last = max(s.last, id)
+	}
+	return s
+}
+
+// newer counts the tables of compactions behind a number.
+func (m *manifest) newer(last uint64) (n int) {
+	for id, c := range m.live {
+		if id > last && c.Level > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// level0 counts the tables that lie over each other.
+func (m *manifest) level0() (n int) {
+	for _, c := range m.live {
+		if c.Level == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // encode writes the tables that are live as one change set.
@@ -157,7 +206,7 @@ func judge(now, old *manifest, there map[uint64]bool) verdict {
 		sound = sound && there[id]
 	}
 	for id := range old.live {
-		if there[id] && !now.named[id] {
+		if _, named := now.named[id]; there[id] && !named {
 			sound = false
 		}
 	}
@@ -185,7 +234,36 @@ func judge(now, old *manifest, there map[uint64]bool) verdict {
 // removes them. A manifest that lost its end knows nothing of some that its copy
 // still names.
 func (m *manifest) spare(id uint64, old *manifest) bool {
-	return m.magic != nil && m.live[id] == nil && (m.named[id] || old.live[id] == nil)
+	_, named := m.named[id]
+	return m.magic != nil && m.live[id] == nil && (named || old.live[id] == nil)
+}
+
+// back undoes compactions that nobody had counted when the process ended
+// (tally.go): tables that they replaced are all there, as the copy names them, and
+// what was written since is there too, as a table or as the log it is made of. It
+// reports whether there was such a compaction.
+func (m *manifest) back(old *manifest, there map[uint64]bool) bool {
+	if m.magic == nil || old.magic == nil || !old.whole {
+		return false
+	}
+	undo := false
+	for id := range old.live {
+		_, named := m.named[id]
+		if !there[id] || !named {
+			return false
+		}
+		undo = undo || m.live[id] == nil
+	}
+	if !undo {
+		return false
+	}
+	m.live = maps.Clone(old.live)
+	for id, c := range m.named {
+		if _, known := old.named[id]; !known && c != nil && c.Level == 0 && there[id] {
+			m.live[id] = c
+		}
+	}
+	return true
 }
 
 // forget takes out the tables that were written when the power went: they are
@@ -196,7 +274,7 @@ func (m *manifest) forget(old *manifest, there map[uint64]bool, logs int) {
 		return
 	}
 	for id := range m.live {
-		if !there[id] && !old.named[id] {
+		if _, known := old.named[id]; !there[id] && !known {
 			delete(m.live, id)
 			m.whole = false
 		}
@@ -208,7 +286,7 @@ func (m *manifest) forget(old *manifest, there map[uint64]bool, logs int) {
 // Tables that a compaction had replaced can bring deleted keys back: messages
 // may come twice, none is lost.
 func all(there map[uint64]bool) *manifest {
-	m := &manifest{magic: be.AppendUint16(be.AppendUint16([]byte("Bdgr"), magic), badgerManifest), live: make(map[uint64]*pb.ManifestChange)}
+	m := newManifest(be.AppendUint16(be.AppendUint16([]byte("Bdgr"), magic), badgerManifest))
 	for id := range there {
 		m.live[id] = &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE, Level: 0, EncryptionAlgo: pb.EncryptionAlgo_aes}
 	}

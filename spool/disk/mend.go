@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,16 +99,12 @@ func (m *mender) tables() error {
 	if err != nil {
 		return err
 	}
-	now, err := readManifest(filepath.Join(m.dir, manifestName))
-	if err != nil {
-		return err
-	}
-	old, err := readManifest(guardFile(m.dir, manifestName))
+	now, old, _, err := m.manifests(there)
 	if err != nil {
 		return err
 	}
 	for id := range there {
-		name := fmt.Sprintf("%06d.sst", id)
+		name := tableName(id)
 		path := filepath.Join(m.dir, name)
 		err := checkTable(path)
 		if err == nil {
@@ -201,18 +198,35 @@ func checkTable(path string) error {
 	return nil
 }
 
+// manifests reads Badger's and its copy. back tells that compactions were taken
+// back in what Badger's says.
+func (m *mender) manifests(there map[uint64]bool) (now, old *manifest, back bool, err error) {
+	if now, err = readManifest(filepath.Join(m.dir, manifestName)); err != nil {
+		return nil, nil, false, err
+	}
+	if old, err = readManifest(guardFile(m.dir, manifestName)); err != nil {
+		return nil, nil, false, err
+	}
+	// Versions before this one let Badger cut what the copy still names.
+	kept := maps.Clone(there)
+	for id := range there {
+		if info, err := os.Stat(filepath.Join(m.dir, tableName(id))); err == nil && info.Size() == 0 {
+			delete(kept, id)
+		}
+	}
+	return now, old, now.back(old, kept), nil
+}
+
+func tableName(id uint64) string { return fmt.Sprintf("%06d.sst", id) }
+
 // manifest makes Badger believe what is true.
 func (m *mender) manifest() error {
 	path := filepath.Join(m.dir, manifestName)
-	now, err := readManifest(path)
-	if err != nil {
-		return err
-	}
-	old, err := readManifest(guardFile(m.dir, manifestName))
-	if err != nil {
-		return err
-	}
 	there, err := tablesIn(m.dir)
+	if err != nil {
+		return err
+	}
+	now, old, back, err := m.manifests(there)
 	if err != nil {
 		return err
 	}
@@ -227,10 +241,14 @@ func (m *mender) manifest() error {
 	var right *manifest
 	switch judge(now, old, there) {
 	case trust:
-		if now.whole {
+		switch {
+		case back:
+			m.log.Info("a compaction that was not finished is done once more")
+		case now.whole:
 			return nil
+		default:
+			m.log.Warn("unfinished change of the spool's MANIFEST removed")
 		}
-		m.log.Warn("unfinished change of the spool's MANIFEST removed")
 		right = now
 	case restore:
 		m.tell(troubleTables, "the MANIFEST was damaged and restored from its copy; nothing is lost")

@@ -74,7 +74,7 @@ func TestOpenRefusesNonsense(t *testing.T) {
 	for name, change := range map[string]func(*disk.Options){
 		"no folder":          func(o *disk.Options) { o.Dir = "" },
 		"no sizes":           func(o *disk.Options) { *o = disk.Options{Dir: o.Dir} },
-		"one compactor":      func(o *disk.Options) { o.NumCompactors = 1 },
+		"no tables":          func(o *disk.Options) { o.NumL0Tables = 0 },
 		"threshold too high": func(o *disk.Options) { o.ValueThreshold = 1 << 20 },
 	} {
 		o := small(t.TempDir())

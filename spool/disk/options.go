@@ -19,12 +19,10 @@ type Options struct {
 	MemTableSize     int64
 	NumMemtables     int
 	NumL0Tables      int
-	NumL0Stall       int
 	BaseTableSize    int64
 	BaseLevelSize    int64
 	ValueLogFileSize int64
 	IndexCacheSize   int64
-	NumCompactors    int // at least 2
 	// ValueThreshold is the size from which a value (a whole chunk, not a
 	// message) goes to the value log instead of the LSM tree.
 	ValueThreshold int64
@@ -88,9 +86,9 @@ type Options struct {
 // Tiny suits boards of 512 MB.
 func Tiny() Options {
 	return Options{
-		MemTableSize: 2 << 20, NumMemtables: 1, NumL0Tables: 2, NumL0Stall: 6,
+		MemTableSize: 2 << 20, NumMemtables: 1, NumL0Tables: 2,
 		BaseTableSize: 1 << 20, BaseLevelSize: 8 << 20,
-		ValueLogFileSize: 16 << 20, ValueThreshold: 4 << 10, IndexCacheSize: 1 << 20, NumCompactors: 2,
+		ValueLogFileSize: 16 << 20, ValueThreshold: 4 << 10, IndexCacheSize: 1 << 20,
 		CommitWindow: 100 * time.Millisecond, CommitsPerSecond: 10, CommitBytesMax: 256 << 10, StageBytesMax: 1 << 20,
 		ReclaimBytes: 32 << 20, ResidentMax: 12 << 20, CacheBytes: 1 << 20,
 	}
@@ -99,7 +97,7 @@ func Tiny() Options {
 // Small suits boards of 1 GB.
 func Small() Options {
 	o := Tiny()
-	o.MemTableSize, o.NumMemtables, o.NumL0Tables, o.NumL0Stall = 8<<20, 2, 3, 8
+	o.MemTableSize, o.NumMemtables, o.NumL0Tables = 8<<20, 2, 3
 	o.BaseTableSize, o.BaseLevelSize = 2<<20, 16<<20
 	o.ValueLogFileSize, o.IndexCacheSize = 24<<20, 4<<20
 	o.CommitWindow, o.CommitsPerSecond = 50*time.Millisecond, 0
@@ -113,7 +111,7 @@ func Small() Options {
 // after everything was consumed, and the ballast has to hold the memtables.
 func Server() Options {
 	o := Small()
-	o.NumL0Tables, o.NumL0Stall = 5, 15
+	o.NumL0Tables = 5
 	o.IndexCacheSize = 64 << 20
 	o.CommitWindow = 5 * time.Millisecond
 	o.CommitBytesMax, o.StageBytesMax = 4<<20, 16<<20
@@ -132,7 +130,7 @@ func (o *Options) complete() error {
 		return errors.New("open spool: no folder given")
 	}
 	if o.MemTableSize < 1<<20 || o.ValueLogFileSize < 1<<20 || o.ValueThreshold < 1 ||
-		o.ValueThreshold > o.MemTableSize*15/100 || o.NumCompactors < 2 || o.NumMemtables < 1 {
+		o.ValueThreshold > o.MemTableSize*15/100 || o.NumL0Tables < 1 || o.NumMemtables < 1 {
 		return fmt.Errorf("open spool %s: sizes are out of range (start from Tiny, Small or Server)", o.Dir)
 	}
 	if o.CommitBytesMax <= 0 {

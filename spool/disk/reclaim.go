@@ -9,7 +9,8 @@ import (
 // the deletes, and with a few keys for each chunk its memtable would not be
 // flushed for hours. So it is flushed by a trick: a key is written and its
 // prefix dropped. That blocks writes for some milliseconds, hence the writer
-// does it. Compaction takes longer; the janitor does it beside the writer. Then
+// does it. Compaction takes longer; the janitor does it beside the writer, also
+// where nothing was deleted and tables pile up. Then
 // value log files are rewritten, one between two commits: Badger reads the
 // newest version without a lock when it begins with one, so nothing may be
 // written just then.
@@ -38,6 +39,7 @@ type janitor struct {
 
 	done   chan struct{} // closed when the compaction has ended
 	failed error         // of the compaction
+	again  time.Time     // not before then, after one that failed
 	passes int           // value log files that may still be rewritten; 0: none is left
 }
 
@@ -80,7 +82,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		next(at)
 		return look, nil
 	}
-	if wait, err := c.putOff(0); wait || err != nil {
+	if wait, err := j.noSpace(); wait || err != nil {
 		next(now.Add(idleLook))
 		return look, err
 	}
@@ -112,11 +114,44 @@ func (c *committer) reclaim() error {
 	if err := c.engine.flush(scratch); err != nil {
 		return fmt.Errorf("flush memtable: %w", err)
 	}
-	j := &c.janitor
-	j.freed, j.since = 0, time.Time{}
+	c.janitor.freed, c.janitor.since = 0, time.Time{}
+	return c.janitor.start()
+}
+
+// start begins a compaction beside the writer.
+func (j *janitor) start() error {
+	if err := j.store.engine.hold(); err != nil {
+		return fmt.Errorf("begin compaction: %w", err)
+	}
 	j.done, j.failed = make(chan struct{}), nil
 	go j.compact(j.done)
 	return nil
+}
+
+// follow takes note of a compaction that has ended and begins one where tables
+// pile up, also when commits leave no time for anything else.
+func (j *janitor) follow() error {
+	select {
+	case <-j.done:
+		return j.compacted()
+	default:
+	}
+	if j.done != nil || !j.store.engine.crowded() || j.store.opts.Now().Before(j.again) {
+		return nil
+	}
+	if wait, err := j.noSpace(); wait || err != nil {
+		return err
+	}
+	return j.start()
+}
+
+// noSpace reports whether a compaction would fill the volume.
+func (j *janitor) noSpace() (bool, error) {
+	bytes, err := j.store.engine.compacts()
+	if err != nil {
+		return false, err
+	}
+	return j.store.putOff(bytes / 2) // it asks for twice as many
 }
 
 func (j *janitor) compact(done chan<- struct{}) {
@@ -124,20 +159,20 @@ func (j *janitor) compact(done chan<- struct{}) {
 	j.failed = j.store.engine.compact()
 }
 
-// compacted takes note of the end of the compaction. A failure of it lost
-// nothing: the latch tells when a write was part of it.
+// compacted takes note of the end of the compaction.
 func (j *janitor) compacted() error {
 	j.done, j.passes = nil, reclaimPasses
 	if j.failed != nil {
+		j.again = j.store.opts.Now().Add(reclaimMin)
 		j.store.opts.Log.Warn("spool was not compacted", "dir", j.store.opts.Dir, "err", j.failed)
 	}
-	return j.store.engine.fault()
+	return j.store.engine.prove()
 }
 
 // sweep rewrites one value log file, if there is one that is half dead, or less
 // when space is wanted.
 func (j *janitor) sweep() (more bool, err error) {
-	if j.passes == 0 {
+	if j.passes == 0 || j.done != nil { // a compaction may hide what is still used
 		return false, nil
 	}
 	fits, err := j.store.mayRewrite()
@@ -169,10 +204,15 @@ func (s *Store) shares() []float64 {
 	return []float64{shareDead}
 }
 
-// wait waits for a compaction that is under way.
-func (j *janitor) wait() {
-	if j.done != nil {
-		<-j.done
-		j.done = nil
+// wait waits for a compaction that is under way, and ends it when nothing has
+// failed.
+func (j *janitor) wait(failed error) error {
+	if j.done == nil {
+		return failed
 	}
+	<-j.done
+	if failed != nil {
+		return failed
+	}
+	return j.compacted()
 }

@@ -307,7 +307,11 @@ func (e *twinEngine) flush(scratch []byte) error {
 	return e.commit([]change{{scratch, nil}})
 }
 
+func (e *twinEngine) crowded() bool                               { return false }
+func (e *twinEngine) compacts() (int64, error)                    { return 0, nil }
+func (e *twinEngine) hold() error                                 { return nil }
 func (e *twinEngine) compact() error                              { return nil }
+func (e *twinEngine) prove() error                                { return nil }
 func (e *twinEngine) sweep([]float64) (bool, error)               { return false, nil }
 func (e *twinEngine) remains(func(key, value []byte) error) error { return nil }
 func (e *twinEngine) sweeps() (int64, error)                      { return 0, nil }
