@@ -4,10 +4,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
-
-const toolLimit = 20 * time.Second
 
 // TestAMQPTools: the command-line tools of Debian's amqp-tools (rabbitmq-c),
 // as scripts on a gateway use them.
@@ -16,7 +13,7 @@ func TestAMQPTools(t *testing.T) {
 	url := g.amqp() + "%2f" // rabbitmq-c takes an empty path for a vhost without a name
 	tool := func(t *testing.T, input string, wantCode int, name string, args ...string) string {
 		t.Helper()
-		out, code := run(t, toolLimit, input, name, append([]string{"--url=" + url}, args...)...)
+		out, code := run(t, patience, input, name, append([]string{"--url=" + url}, args...)...)
 		if code != wantCode {
 			t.Fatalf("%s %s ended with code %d, want %d:\n%s", name, strings.Join(args, " "), code, wantCode, out)
 		}
@@ -53,7 +50,7 @@ func TestAMQPTools(t *testing.T) {
 		}},
 		{"consume from an exchange", func(t *testing.T) {
 			p := startPeer(t, exec.Command("amqp-consume", "--url="+url, "-e", "amq.topic", "-r", "a.#", "-c", "1", "cat"), nil)
-			until(t, toolLimit, "the message arrives", func() bool {
+			until(t, patience, "the message arrives", func() bool {
 				tool(t, "", 0, "amqp-publish", "-e", "amq.topic", "-r", "a.b", "-b", "four")
 				return strings.Contains(p.output(), "four")
 			})

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -12,8 +13,8 @@ import (
 const (
 	celeryVersion   = "5.2.6" // Debian 12's, which brings kombu 5.2.4
 	celerySteps     = 8
-	celeryLimit     = 90 * time.Second
-	celeryStartsMax = 20 * time.Second
+	celeryLimit     = clientLimit
+	celeryStartsMax = patience
 )
 
 // TestCelery: a worker and a program of Celery on Debian's own Python: results
@@ -75,11 +76,12 @@ func (c celery) python(args ...string) *exec.Cmd {
 func (c celery) worker(t *testing.T) *process {
 	t.Helper()
 	ready := make(chan struct{})
+	told := sync.OnceFunc(func() { close(ready) })
 	cmd := c.python("-m", "celery", "-A", "celery_tasks", "worker", "--pool=solo", "--loglevel=INFO",
 		"--hostname="+filepath.Base(t.TempDir())+"@interop")
 	p := startPeer(t, cmd, func(line string) {
 		if strings.HasSuffix(line, " ready.") {
-			close(ready)
+			told()
 		}
 	})
 	select {

@@ -43,7 +43,7 @@ func TestClients(t *testing.T) {
 // script is a round that an interpreter runs.
 func script(interpreter func(script string, args ...string) *exec.Cmd, file string) func(*testing.T, string) {
 	return func(t *testing.T, url string) {
-		out, code := runCommand(t, time.Minute, "", interpreter(file, url, "interop."+strings.ReplaceAll(file, "_round", "")+"."))
+		out, code := runCommand(t, clientLimit, "", interpreter(file, url, "interop."+strings.ReplaceAll(file, "_round", "")+"."))
 		if code != 0 {
 			t.Fatalf("%s ended with code %d:\n%s", file, code, out)
 		}
@@ -83,7 +83,7 @@ func goRound(t *testing.T, url string) {
 				t.Errorf("the first delivery is marked as redelivered")
 			}
 			must(t, d.Ack(false))
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("no delivery after %d", i)
 		}
 	}
@@ -114,7 +114,7 @@ func publishAll(t *testing.T, ch *amqp091.Channel, confirms []*amqp091.DeferredC
 			if !c.Acked() {
 				t.Errorf("publish %d was refused", i+1)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("publish %d was not confirmed", i+1)
 			return
 		}
@@ -136,7 +136,7 @@ func goReturn(t *testing.T, conn *amqp091.Connection) {
 		if r.ReplyCode != 312 || string(r.Body) != "x" {
 			t.Errorf("returned %d %q, want 312 \"x\"", r.ReplyCode, r.Body)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nothing came back")
 	}
 	if c := <-confirms; !c.Ack {

@@ -48,7 +48,7 @@ func TestFleet(t *testing.T) {
 	if f.wills.Load() == 0 || f.rogues.Load() == 0 {
 		t.Error("nobody misbehaved")
 	}
-	until(t, 10*time.Second, fmt.Sprintf("%d wills are told", f.wills.Load()), func() bool {
+	until(t, patience, fmt.Sprintf("%d wills are told", f.wills.Load()), func() bool {
 		return willCount(t, conn) >= int(f.wills.Load())
 	})
 	if got := willCount(t, conn); got != int(f.wills.Load()) {
@@ -57,7 +57,7 @@ func TestFleet(t *testing.T) {
 	var got arrivals
 	must(t, drain(g.amqp(), &got))
 	f.book.judge(&got).check(t, "the queue", 0)
-	until(t, 10*time.Second, "the fleet's goroutines end", func() bool {
+	until(t, patience, "the fleet's goroutines end", func() bool {
 		return metric(t, g, "go_goroutines") <= goroutines+fleetGoroutinesLeft
 	})
 	left := metric(t, g, "process_resident_memory_bytes")

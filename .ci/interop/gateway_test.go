@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	startMax = 20 * time.Second // from exec to the last listener, also under an emulator
-	stopMax  = 10 * time.Second // from SIGTERM to the end: what the service unit relies on
+	startMax = time.Minute      // from exec to the last listener, also under an emulator
+	stopMax  = 60 * time.Second // from SIGTERM to the end: TimeoutStopSec of the service unit
 )
 
 // gateway is one data folder with its configuration. The broker on it can be
-// stopped, killed and started again, and keeps the ports it first chose.
+// stopped, killed and started again, and keeps its ports.
 type gateway struct {
 	dir   string // leveret.toml and data
 	doors map[string]string
 	proc  *process
-	peak  int64 // most bytes resident in any of the runs so far
+	peak  int64         // most bytes resident in any of the runs so far
+	cost  time.Duration // processor time that the last start took
 }
 
 // Doors, as the log and the configuration name them.
@@ -32,7 +33,7 @@ var doorNames = []string{"amqp", "mqtt", "admin"}
 func newGateway(dir, topology string) (*gateway, error) {
 	g := &gateway{dir: dir, doors: map[string]string{}}
 	for _, door := range doorNames {
-		g.doors[door] = "127.0.0.1:0"
+		g.doors[door] = freeAddr()
 	}
 	return g, os.WriteFile(g.config(), []byte(topology), 0o600)
 }
@@ -105,6 +106,7 @@ func (g *gateway) start() error {
 			return fmt.Errorf("leveret did not open all doors within %v:\n%s", startMax, proc.output())
 		}
 	}
+	g.cost = proc.cpu()
 	return nil
 }
 
@@ -150,6 +152,14 @@ func (g *gateway) alive() error {
 	default:
 		return nil
 	}
+}
+
+// said is the last that the broker wrote, if it was started at all.
+func (g *gateway) said() string {
+	if g == nil || g.proc == nil {
+		return ""
+	}
+	return g.proc.output()
 }
 
 func (g *gateway) noteMemory() { g.peak = max(g.peak, g.proc.memory("VmHWM")) }

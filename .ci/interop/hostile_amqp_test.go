@@ -16,7 +16,7 @@ import (
 const (
 	manySockets   = 1000
 	stalledHellos = 40 // handshakes that stop half-way, at once
-	sentenceMax   = 5 * time.Second
+	sentenceMax   = handshake
 	channels091   = 100  // channel-max of the hostile client
 	tableDepth    = 5000 // of tables in tables: far more than any decoder should follow
 )

@@ -87,8 +87,8 @@ func ioRound(t *testing.T, d *simDisk, g *gateway, f ioFault, round int, n int64
 	before := f.call(d.stats(t))
 	over := make(chan error, 1)
 	go func() { over <- l.run(ctx, g) }()
-	if !d.await(t, 20*time.Second, func(s diskStats) bool { return f.call(s) >= before+n }) {
-		t.Fatalf("the disk has not seen %d calls within 20 s", n)
+	if !d.await(t, patience, func(s diskStats) bool { return f.call(s) >= before+n }) {
+		t.Fatalf("the disk has not seen %d calls within %v", n, patience)
 	}
 	refused := d.stats(t).Eio
 	d.faults(t, f.fault)
@@ -112,15 +112,15 @@ func ioRound(t *testing.T, d *simDisk, g *gateway, f ioFault, round int, n int64
 	cancel()
 	select {
 	case <-over:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the load did not end within 20 s")
+	case <-time.After(patience):
+		t.Fatalf("the load did not end within %v", patience)
 	}
 	g.kill()
 	if round%2 == 1 {
 		d.cut(t, []string{"all", "random"}[round/2%2])
 	}
-	if took := g.mustStart(t); took > openMax {
-		t.Logf("started again in %v", took)
+	if g.mustStart(t); g.cost > openMax {
+		t.Logf("started again with %v of processor time", g.cost)
 	}
 	for _, sensor := range []string{l.amqpSensor(), l.mqttSensor()} {
 		book.offer(sensor, 1<<30)
@@ -156,7 +156,7 @@ func restartInVain(t *testing.T, g *gateway) {
 // resumed reports whether a broker confirms again, or has ended after all.
 func resumed(book *ledger, g *gateway) bool {
 	before := book.count()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if book.count() > before || g.alive() != nil {
 			return true
 		}

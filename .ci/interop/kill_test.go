@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// openMax is what a start after a kill may take with a few ten thousand
-// messages stored.
+// openMax is the processor time that a start after a kill may take with a few
+// ten thousand messages stored: what it costs, on a busy machine and on a quiet
+// one.
 const openMax = 2 * time.Second
 
 // TestKills kills a busy broker (mix_test.go) twenty times on the same data,
@@ -30,8 +31,8 @@ func TestKills(t *testing.T) {
 			before = max(before, metric(t, g, "leveret_spool_disk_bytes"))
 			g.kill()
 		})
-		if took := g.mustStart(t); took > openLimit(book.count()) {
-			t.Errorf("start %d took %v, want at most %v", i+1, took, openLimit(book.count()))
+		if g.mustStart(t); g.cost > openLimit(book.count()) {
+			t.Errorf("start %d took %v of processor time, want at most %v", i+1, g.cost, openLimit(book.count()))
 		}
 		must(t, drainBulk(g))
 		must(t, rest.finishExact(g, book))
@@ -41,8 +42,9 @@ func TestKills(t *testing.T) {
 	drained(t, g, book)
 }
 
-// TestStopLosesNothing asks a busy broker to end: it does within its limit,
-// cleanly, and the next start has what was acknowledged.
+// TestStopLosesNothing asks a busy broker to end: it does within the time that
+// the service manager gives it, cleanly, and the next start has what was
+// acknowledged.
 func TestStopLosesNothing(t *testing.T) {
 	g := openGateway(t, "")
 	book := newLedger()
@@ -59,8 +61,8 @@ func TestStopLosesNothing(t *testing.T) {
 	drained(t, g, book)
 }
 
-// work loads the gateway for a time, ends the broker, and waits for the load
-// to notice.
+// work loads the gateway for a time, and until something is acknowledged, ends
+// the broker, and waits for the load to notice.
 func work(t *testing.T, g *gateway, book *ledger, round int, d time.Duration, end func()) *errands {
 	t.Helper()
 	rest := newErrands()
@@ -83,19 +85,23 @@ func work(t *testing.T, g *gateway, book *ledger, round int, d time.Duration, en
 	before := book.count()
 	ended := make(chan error, 1)
 	go func() { ended <- m.run(context.Background(), g) }()
-	select {
-	case err := <-ended:
-		t.Fatalf("round %d: the load ended before the broker: %v", round, err)
-	case <-time.After(d):
+	begun := time.After(d)
+	for late := time.After(patience); begun != nil || book.count() == before; {
+		select {
+		case err := <-ended:
+			t.Fatalf("round %d: the load ended before the broker: %v", round, err)
+		case <-begun:
+			begun = nil
+		case <-time.After(10 * time.Millisecond):
+		case <-late:
+			t.Fatalf("round %d: nothing was acknowledged within %v", round, patience)
+		}
 	}
 	end()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("round %d: the load did not notice the broker's end within 20 s", round)
-	}
-	if book.count() == before {
-		t.Errorf("round %d: nothing was acknowledged", round)
+	case <-time.After(patience):
+		t.Fatalf("round %d: the load did not notice the broker's end within %v", round, patience)
 	}
 	return rest
 }

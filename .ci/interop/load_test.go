@@ -182,8 +182,8 @@ func drain(url string, into *arrivals) error {
 					return err
 				}
 			}
-		case <-time.After(10 * time.Second):
-			return fmt.Errorf("%d of %d readings came, then nothing for 10 s", i, q.Messages)
+		case <-time.After(patience):
+			return fmt.Errorf("%d of %d readings came, then nothing for %v", i, q.Messages, patience)
 		}
 	}
 	return nil

@@ -86,7 +86,7 @@ func openManual(t *testing.T, g *gateway, fresh bool) *manual {
 }
 
 func (m *manual) limit(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -112,7 +112,7 @@ func (m *manual) expect(t *testing.T, n int) *paho.Publish {
 			t.Fatalf("got %q, want %q", p.Payload, want)
 		}
 		return p
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("message %d did not come", n)
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 )
 
 // TestMosquittoBridge: a Mosquitto that exists already is joined to leveret by
@@ -52,7 +51,7 @@ func (m mosquittoTools) bridgeArgs(topic string) []string {
 
 func (m mosquittoTools) leaveBridge(t *testing.T, topic string) {
 	t.Helper()
-	out, code := run(t, 10*time.Second, "", "mosquitto_sub", m.args(append(m.bridgeArgs(topic), "-E")...)...)
+	out, code := run(t, patience, "", "mosquitto_sub", m.args(append(m.bridgeArgs(topic), "-E")...)...)
 	if code != 0 {
 		t.Fatalf("mosquitto_sub -E ended with code %d: %s", code, out)
 	}
@@ -86,6 +85,6 @@ topic down/# in 2
 `, port(own), addr)
 	must(t, os.WriteFile(conf, []byte(text), 0o600))
 	startPeer(t, exec.Command("/usr/sbin/mosquitto", "-c", conf), nil)
-	until(t, 10*time.Second, "Mosquitto answers", func() bool { return answers(own) })
+	until(t, patience, "Mosquitto answers", func() bool { return answers(own) })
 	return own
 }

@@ -115,7 +115,7 @@ func (m mosquittoTools) args(more ...string) []string {
 
 func (m mosquittoTools) pub(t testing.TB, topic, text string, more ...string) {
 	t.Helper()
-	if out, code := run(t, 10*time.Second, "", "mosquitto_pub", m.args(append(more, "-t", topic, "-m", text)...)...); code != 0 {
+	if out, code := run(t, patience, "", "mosquitto_pub", m.args(append(more, "-t", topic, "-m", text)...)...); code != 0 {
 		t.Fatalf("mosquitto_pub to %s ended with code %d: %s", topic, code, out)
 	}
 }
@@ -152,8 +152,8 @@ func (m mosquittoTools) sub(t testing.TB, more ...string) *subscription {
 	select {
 	case <-ready:
 	case <-s.proc.done:
-	case <-time.After(10 * time.Second):
-		t.Fatalf("no SUBACK within 10 s:\n%s", s.proc.output())
+	case <-time.After(patience):
+		t.Fatalf("no SUBACK within %v:\n%s", patience, s.proc.output())
 	}
 	return s
 }
@@ -163,7 +163,7 @@ func (s *subscription) expect(t testing.TB, want ...string) {
 	t.Helper()
 	select {
 	case <-s.proc.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("mosquitto_sub still waits:\n%s", s.proc.output())
 	}
 	s.mu.Lock()
@@ -222,7 +222,7 @@ func (m mosquittoTools) retained(t *testing.T) {
 	m.pub(t, topic, "first", "-r", "-q", "1")
 	m.pub(t, topic, "second", "-r", "-q", "1")
 	m.expect(t, []string{topic + " second"}, "-t", topic)
-	if out, code := run(t, 10*time.Second, "", "mosquitto_pub", m.args("-t", topic, "-r", "-n", "-q", "1")...); code != 0 {
+	if out, code := run(t, patience, "", "mosquitto_pub", m.args("-t", topic, "-r", "-n", "-q", "1")...); code != 0 {
 		t.Fatalf("mosquitto_pub -n ended with code %d: %s", code, out)
 	}
 	m.expect(t, nil, "-t", topic)
@@ -240,7 +240,7 @@ func (m mosquittoTools) sessionArgs(id string) []string {
 // leaveSession subscribes and goes away.
 func (m mosquittoTools) leaveSession(t testing.TB, id string) {
 	t.Helper()
-	if out, code := run(t, 10*time.Second, "", "mosquitto_sub", m.args(append(m.sessionArgs(id), "-E")...)...); code != 0 {
+	if out, code := run(t, patience, "", "mosquitto_sub", m.args(append(m.sessionArgs(id), "-E")...)...); code != 0 {
 		t.Fatalf("mosquitto_sub -E ended with code %d: %s", code, out)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestMQTTClients runs the rounds of the clients that programs on a gateway
@@ -39,7 +38,7 @@ func TestMQTTClients(t *testing.T) {
 // makes each a test.
 func scriptCases(t *testing.T, cmd *exec.Cmd, casesMin int) {
 	t.Helper()
-	out, code := runCommand(t, time.Minute, "", cmd)
+	out, code := runCommand(t, clientLimit, "", cmd)
 	cases := 0
 	for line := range strings.Lines(out) {
 		name, passed := strings.CutPrefix(strings.TrimSpace(line), "ok ")

@@ -30,7 +30,7 @@ func movedFiles(t *testing.T) (passwords, acl string) {
 	must(t, os.WriteFile(passwords, nil, 0o600))
 	must(t, os.WriteFile(acl, []byte(movedACL), 0o600))
 	for name, kind := range map[string]string{"anna": "sha512-pbkdf2", "ben": "sha512"} {
-		if out, code := run(t, 10*time.Second, "", "mosquitto_passwd", "-H", kind, "-b", passwords, name, "pass-of-"+name); code != 0 {
+		if out, code := run(t, patience, "", "mosquitto_passwd", "-H", kind, "-b", passwords, name, "pass-of-"+name); code != 0 {
 			t.Fatalf("mosquitto_passwd ended with code %d: %s", code, out)
 		}
 	}
@@ -63,16 +63,16 @@ func TestMovedFromMosquitto(t *testing.T) {
 				m.pub(t, "home/lamp", "on", as("anna", "-i", "p1")...)
 				m.pub(t, "sensor/ben/c2", "1", as("ben", "-i", "c2")...)
 				if version == "mqttv5" { // older versions are not told, and some brokers hang up
-					run(t, 10*time.Second, "", "mosquitto_pub", m.args(as("anna", "-i", "p2", "-t", "home/safe", "-m", "no")...)...)
-					run(t, 10*time.Second, "", "mosquitto_pub", m.args(as("ben", "-i", "c3", "-t", "home/lamp", "-m", "no")...)...)
-					run(t, 10*time.Second, "", "mosquitto_pub", m.args("-t", "public/x", "-m", "no")...)
+					run(t, patience, "", "mosquitto_pub", m.args(as("anna", "-i", "p2", "-t", "home/safe", "-m", "no")...)...)
+					run(t, patience, "", "mosquitto_pub", m.args(as("ben", "-i", "c3", "-t", "home/lamp", "-m", "no")...)...)
+					run(t, patience, "", "mosquitto_pub", m.args("-t", "public/x", "-m", "no")...)
 				}
 				m.pub(t, "home/door", "shut", as("anna", "-i", "p1")...)
 				m.pub(t, "home/end", "x", as("anna", "-i", "p1")...)
 				anna.expect(t, "home/lamp on", "home/door shut", "home/end x")
 				nobody.proc.kill()
 				for _, wrong := range []string{"anna", "carl"} {
-					if _, code := run(t, 10*time.Second, "", "mosquitto_pub", m.args("-u", wrong, "-P", "wrong", "-t", "home/lamp", "-m", "x")...); code == 0 {
+					if _, code := run(t, patience, "", "mosquitto_pub", m.args("-u", wrong, "-P", "wrong", "-t", "home/lamp", "-m", "x")...); code == 0 {
 						t.Errorf("%s with a wrong password is let in", wrong)
 					}
 				}
@@ -136,7 +136,7 @@ func TestBehindAProxy(t *testing.T) {
 	} {
 		nc, err := net.Dial("tcp", g.mqtt())
 		must(t, err)
-		must(t, nc.SetDeadline(time.Now().Add(10*time.Second)))
+		must(t, nc.SetDeadline(time.Now().Add(patience)))
 		_, err = io.WriteString(nc, c.header+"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01p")
 		must(t, err)
 		connack := make([]byte, 4)

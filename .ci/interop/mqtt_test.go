@@ -56,7 +56,7 @@ func dialMQTT(addr, client string) (*mqttPublisher, error) {
 }
 
 func connectMQTT(addr string, c mqttConnect) (*mqttPublisher, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func connectMQTT(addr string, c mqttConnect) (*mqttPublisher, error) {
 
 // dialMQTTv5 connects with version 5 and no properties.
 func dialMQTTv5(addr, client string) (*mqttPublisher, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +145,9 @@ func (p *mqttPublisher) send(kind byte, body []byte) error {
 	return err
 }
 
-// receive reads one packet; a server that is silent for 30 s is an error.
+// receive reads one packet; a server that is silent for so long is an error.
 func (p *mqttPublisher) receive() (kind byte, body []byte, err error) {
-	_ = p.conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
 	if kind, err = p.in.ReadByte(); err != nil {
 		return 0, nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // TestNodeRED runs Node-RED's own MQTT nodes, as its users wire them: an "mqtt
@@ -37,8 +36,8 @@ func testNodeRED(t *testing.T, m mosquittoTools, version string) {
 	early := m.sub(t, "-t", site+"/from/kept", "-q", "2", "-C", "1", "-F", "%q %r %p")
 	red := startNodeRED(t, m.addr, version, site)
 	// Its birth message is retained, and it has subscribed behind it.
-	until(t, 60*time.Second, "Node-RED is connected", func() bool {
-		out, _ := run(t, 10*time.Second, "", "mosquitto_sub", m.args("-t", site+"/birth", "-C", "1", "-W", "1", "-F", "%r %p")...)
+	until(t, patience, "Node-RED is connected", func() bool {
+		out, _ := run(t, patience, "", "mosquitto_sub", m.args("-t", site+"/birth", "-C", "1", "-W", "3", "-F", "%r %p")...)
 		return firstLine(out) == "1 here"
 	})
 	early.expect(t, "1 0 a value") // what was retained came to it, and went on

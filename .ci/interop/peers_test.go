@@ -16,6 +16,9 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
+// rabbitMax is how long RabbitMQ may take to start.
+const rabbitMax = 3 * time.Minute
+
 // rabbit is a RabbitMQ node of our own: its home, ports, data and name server
 // are apart from those of a node that the machine may run.
 type rabbit struct {
@@ -61,14 +64,14 @@ func startRabbit(dir string) (*rabbit, error) {
 	if r.proc, err = startProcess(cmd, nil); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(rabbitMax); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if c, err := amqp091.Dial(r.url()); err == nil {
 			c.Close()
 			return r, nil
 		}
 	}
 	r.stop()
-	return nil, fmt.Errorf("RabbitMQ did not answer within 90 s:\n%s", r.proc.output())
+	return nil, fmt.Errorf("RabbitMQ did not answer within %v:\n%s", rabbitMax, r.proc.output())
 }
 
 // rabbitDefinitions are its users: guest, and those of package amqptest.
@@ -119,7 +122,7 @@ func startMosquitto(t testing.TB, more ...string) string {
 		t.Fatal(err)
 	}
 	startPeer(t, exec.Command("/usr/sbin/mosquitto", "-c", conf), nil)
-	until(t, 10*time.Second, "Mosquitto answers", func() bool { return answers(addr) })
+	until(t, patience, "Mosquitto answers", func() bool { return answers(addr) })
 	return addr
 }
 
@@ -147,7 +150,7 @@ func startUplink(t testing.TB, addr, cloud string, args ...string) *uplink {
 	u := &uplink{addr: addr, control: freeAddr()}
 	args = append([]string{"-listen", addr, "-to", cloud, "-control", u.control}, args...)
 	u.proc = startPeer(t, exec.Command(lab.tool(t, "flap", "."), args...), nil)
-	until(t, 10*time.Second, "the uplink's control answers", func() bool { return answers(u.control) })
+	until(t, patience, "the uplink's control answers", func() bool { return answers(u.control) })
 	return u
 }
 

@@ -2,8 +2,9 @@ package interop
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,8 +16,22 @@ import (
 	"time"
 )
 
-// tailLinesMax is how much of a program's output is kept for a failure's report.
-const tailLinesMax = 40
+const (
+	// tailLinesMax is how much of a program's output is kept for a failure's report.
+	tailLinesMax = 40
+	// lineBytesMax is the longest line that is understood.
+	lineBytesMax = 1 << 20
+	// lastWordsMax is how long a pipe stays empty before it is believed that
+	// nobody who outlives a program writes to it.
+	lastWordsMax = time.Second
+
+	// patience is how long a test waits for what must happen at last. It says
+	// nothing of how soon that is: a machine that is slow for a while is no fault
+	// of the broker's.
+	patience = time.Minute
+	// clientLimit bounds a client's whole round, in which it waits as patiently.
+	clientLimit = 5 * time.Minute
+)
 
 // process is a program that runs beside the test. Standard output and standard
 // error go through one pipe, line by line. One goroutine reads them until the
@@ -56,13 +71,15 @@ func startProcess(cmd *exec.Cmd, onLine func(string)) (*process, error) {
 func (p *process) read(r *os.File, onLine func(string)) {
 	defer close(p.done)
 	defer r.Close()
-	ended := make(chan struct{})
-	go func() { // a grandchild may keep the pipe open longer than the program lives
-		defer close(ended)
+	out := &outlet{file: r, ended: make(chan struct{})}
+	go func() {
+		defer close(out.ended)
 		p.err = p.cmd.Wait()
-		_ = r.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		_ = r.SetReadDeadline(time.Now()) // wakes a read that waits already
 	}()
-	for sc := bufio.NewScanner(r); sc.Scan(); {
+	sc := bufio.NewScanner(out)
+	sc.Buffer(nil, lineBytesMax)
+	for sc.Scan() {
 		p.mu.Lock()
 		p.tail = append(p.tail, sc.Text())
 		if len(p.tail) > tailLinesMax {
@@ -73,7 +90,36 @@ func (p *process) read(r *os.File, onLine func(string)) {
 			onLine(sc.Text())
 		}
 	}
-	<-ended
+	_, _ = io.Copy(io.Discard, out) // nobody waits for a reader who could not go on
+	<-out.ended
+}
+
+// outlet is what a program writes. A grandchild may keep the pipe open for
+// longer than the program lives: when that has ended, a pipe in which nothing is
+// left has come to its end.
+type outlet struct {
+	file  *os.File
+	ended chan struct{} // closed when the program has ended
+}
+
+func (o *outlet) Read(b []byte) (int, error) {
+	for {
+		ended := false
+		select {
+		case <-o.ended:
+			ended = true
+			_ = o.file.SetReadDeadline(time.Now().Add(lastWordsMax))
+		default:
+		}
+		n, err := o.file.Read(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if ended {
+			return 0, io.EOF
+		}
+		<-o.ended // its end has woken us
+	}
 }
 
 // output is the last lines that the program wrote.
@@ -121,6 +167,24 @@ func (p *process) memory(field string) int64 {
 	return 0
 }
 
+// cpu is the processor time that the running program has used, in all of its
+// threads; 0 when it is gone.
+func (p *process) cpu() time.Duration {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	_, text, _ := strings.Cut(string(stat), ") ") // behind the name, which may hold anything
+	fields := strings.Fields(text)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * (time.Second / clockTicks)
+}
+
+// clockTicks is how many of the kernel's units of processor time are a second:
+// a hundred on every architecture that Go knows (proc(5), sysconf(3)).
+const clockTicks = 100
+
 // run runs a program to its end with text as its input and returns what it
 // wrote and its exit code.
 func run(t testing.TB, limit time.Duration, input string, name string, args ...string) (string, int) {
@@ -144,25 +208,6 @@ func runCommand(t testing.TB, limit time.Duration, input string, cmd *exec.Cmd) 
 		t.Fatalf("%s did not end within %v; it wrote:\n%s", cmd, limit, out.String())
 	}
 	return out.String(), p.exitCode()
-}
-
-// freeAddr is a loopback address that nobody listens on. Peers that cannot
-// tell which port they chose get theirs from here.
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(fmt.Sprintf("BUG: no free loopback port: %v", err))
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func port(addr string) string {
-	_, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: address %q: %v", addr, err))
-	}
-	return p
 }
 
 // until asks ok every few milliseconds and fails the test after limit.

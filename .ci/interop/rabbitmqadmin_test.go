@@ -11,7 +11,7 @@ import (
 
 // rabbitmqadmin's answers are compared when RabbitMQ has collected its figures,
 // which it does every five seconds.
-const figuresWithin = 30 * time.Second
+const figuresWithin = patience
 
 // TestRabbitMQAdmin: what an operator is used to ask RabbitMQ's own command-line
 // tool shows the same of us, column by column, and closes and purges the same.
@@ -44,7 +44,7 @@ func TestRabbitMQAdmin(t *testing.T) {
 			if err == nil || err.Code != 320 || err.Reason != "CONNECTION_FORCED - Closed via management plugin" {
 				t.Errorf("the client of %s heard %v", b.admin, err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("the client of %s heard nothing", b.admin)
 		}
 	}
@@ -106,7 +106,7 @@ func (b *operated) clean() {
 
 func (b *operated) must(args ...string) string {
 	b.t.Helper()
-	out, code := run(b.t, toolLimit, "", "rabbitmqadmin", append([]string{"-H", "127.0.0.1", "-P", port(b.admin), "-u", "guest", "-p", "guest"}, args...)...)
+	out, code := run(b.t, patience, "", "rabbitmqadmin", append([]string{"-H", "127.0.0.1", "-P", port(b.admin), "-u", "guest", "-p", "guest"}, args...)...)
 	if code != 0 {
 		b.t.Fatalf("rabbitmqadmin %s against %s ended with %d:\n%s", strings.Join(args, " "), b.admin, code, out)
 	}

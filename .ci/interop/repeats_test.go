@@ -94,7 +94,7 @@ func publishMarked(ch *amqp091.Channel, first, end int, told func(upTo int)) err
 			if !last.Acked() {
 				return fmt.Errorf("message %d is not confirmed", n-1)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			return fmt.Errorf("message %d is not confirmed in time", n-1)
 		}
 		told(n)

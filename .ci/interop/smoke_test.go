@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestSmoke is one short round through every door. The cross-built binaries
@@ -49,7 +48,7 @@ func TestOperatorSees(t *testing.T) {
 
 func fetch(t testing.TB, url string) (int, string) {
 	t.Helper()
-	client := http.Client{Timeout: 5 * time.Second}
+	client := http.Client{Timeout: patience}
 	reply, err := client.Get(url)
 	must(t, err)
 	defer reply.Body.Close()

@@ -26,7 +26,7 @@ const (
 	readingsTotal = sensorsCount*flappingLast + linesSensors*linesBatch*linesBatches
 
 	flapping   = 20 * time.Second
-	drainMax   = 60 * time.Second // from the uplink's quiet to an empty queue
+	drainMax   = 2 * time.Minute // from the uplink's quiet to an empty queue
 	memoryMax  = 150 << 20
 	sendWindow = 20  // unacknowledged readings of a sensor, as in sensors.py
 	readWindow = 50  // of the local reader, as in reader.py
@@ -98,7 +98,7 @@ func tellStory(t *testing.T, seed int) {
 		t.Fatalf("%d readings were acknowledged, want %d", got, readingsTotal)
 	}
 	until(t, time.Until(quiet)+drainMax, "everything is in the cloud", func() bool { return s.cloud.covers(s.book) })
-	until(t, 10*time.Second, "everything was read locally", func() bool { return s.local.covers(s.book) })
+	until(t, patience, "everything was read locally", func() bool { return s.local.covers(s.book) })
 	s.judge(t, back.accepted(t))
 }
 
@@ -132,7 +132,10 @@ func newStory(t *testing.T) *story {
 			s.local.add(text)
 		}
 	})
-	until(t, 20*time.Second, "the reader has declared its queue", func() bool { return queueExists(s.gate.amqp(), "local") })
+	until(t, patience, "the reader has bound its queue and reads", func() bool {
+		q, err := queueState(s.gate.amqp(), "local")
+		return err == nil && q.Consumers == 1
+	})
 	return s
 }
 
@@ -186,7 +189,7 @@ func (s *story) wait(t *testing.T) {
 	for _, w := range s.writers {
 		select {
 		case <-w.done:
-		case <-time.After(3 * time.Minute):
+		case <-time.After(2 * drainMax):
 			t.Fatalf("the sensors are stuck with %d readings acknowledged:\n%s\nleveret:\n%s",
 				s.book.count(), w.output(), s.gate.proc.output())
 		}
@@ -251,7 +254,7 @@ func (s *story) judge(t *testing.T, links int) {
 	resent := s.kills * sensorsCount * sendWindow
 	s.book.judge(&s.local).check(t, "local reader", resent+s.kills*readWindow)
 	s.book.judge(&s.cloud).check(t, "cloud", resent+(s.kills+links)*linkWindow)
-	until(t, 10*time.Second, "the uplink's queue is empty", func() bool {
+	until(t, patience, "the uplink's queue is empty", func() bool {
 		n, err := queueDepth(s.gate.amqp(), "uplink")
 		return err == nil && n == 0
 	})
@@ -264,7 +267,7 @@ func (s *story) judge(t *testing.T, links int) {
 }
 
 func diskUsage(t testing.TB, dir string) string {
-	out, _ := run(t, 10*time.Second, "", "du", "-sh", filepath.Clean(dir))
+	out, _ := run(t, patience, "", "du", "-sh", filepath.Clean(dir))
 	size, _, _ := strings.Cut(out, "\t")
 	return size
 }
@@ -276,23 +279,22 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// queueExists asks with a passive declaration.
-func queueExists(url, queue string) bool {
-	_, err := queueDepth(url, queue)
-	return err == nil
-}
-
 // queueDepth is how many messages are ready in the queue.
 func queueDepth(url, queue string) (int, error) {
+	q, err := queueState(url, queue)
+	return q.Messages, err
+}
+
+// queueState asks with a passive declaration.
+func queueState(url, queue string) (amqp091.Queue, error) {
 	conn, err := amqp091.Dial(url)
 	if err != nil {
-		return 0, err
+		return amqp091.Queue{}, err
 	}
 	defer conn.Close()
 	ch, err := conn.Channel()
 	if err != nil {
-		return 0, err
+		return amqp091.Queue{}, err
 	}
-	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
-	return q.Messages, err
+	return ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 }

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	fillBatch = 8                // large messages between two waits for confirms
-	fullMax   = 90 * time.Second // to fill the volume
-	resumeMax = 60 * time.Second // from the first message consumed
+	fillBatch = 8               // large messages between two waits for confirms
+	fullMax   = 3 * time.Minute // to fill the volume
+	resumeMax = 2 * time.Minute // from the first message consumed
 )
 
 // TestFullVolumes fills a volume of 40 MB under the gateway and frees it again,
