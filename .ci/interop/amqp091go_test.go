@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,7 +19,7 @@ import (
 const (
 	amqp091goVersion = "v1.16.0"
 	amqp091goCases   = 240 // at least so many of its tests ran, or they were not found
-	amqp091goLimit   = 6 * time.Minute
+	amqp091goLimit   = 10 * time.Minute
 )
 
 // amqp091goLeftOut are the client's own tests that say nothing about a broker
@@ -42,26 +41,14 @@ func TestAMQP091GoSuite(t *testing.T) {
 	must(t, err)
 	rewrite(t, filepath.Join(suite, "recovery_test.go"), `"15672"`, strconv.Quote(port))
 	rewrite(t, filepath.Join(suite, "internal", "utils", "http.go"), "localhost:15672", "localhost:"+port)
-	cmd := exec.Command("go", "test", "-mod=mod", "-tags=integration", "-count=1", "-json",
-		"-skip="+strings.Join(slices.Sorted(maps.Keys(amqp091goLeftOut)), "|"), ".")
-	cmd.Dir = suite
-	cmd.Env = append(os.Environ(), "AMQP_URL="+g.amqp(), "GOFLAGS=")
-	out, code := runCommand(t, amqp091goLimit, "", cmd)
-
-	cases := goTestCases(out)
-	for _, name := range slices.Sorted(maps.Keys(cases)) {
-		t.Run(name, func(t *testing.T) {
-			if c := cases[name]; c.verdict != "pass" {
-				t.Errorf("verdict %q:\n%s", c.verdict, c.output.String())
-			}
-		})
-	}
-	if len(cases) < amqp091goCases {
-		t.Errorf("%d tests ran, want at least %d", len(cases), amqp091goCases)
-	}
-	if code != 0 {
-		t.Errorf("go test ended with code %d:\n%s", code, tailOf(out))
-	}
+	goSuite{
+		dir: suite,
+		env: []string{"AMQP_URL=" + g.amqp(), "GOFLAGS="},
+		args: []string{"-mod=mod", "-tags=integration",
+			"-skip=" + strings.Join(slices.Sorted(maps.Keys(amqp091goLeftOut)), "|")},
+		limit: amqp091goLimit,
+		cases: amqp091goCases,
+	}.check(t)
 	for pattern, reason := range amqp091goLeftOut {
 		t.Logf("left out: %s: %s", pattern, reason)
 	}
@@ -84,7 +71,7 @@ func rewrite(t *testing.T, file, old, new string) {
 // build its tests.
 func moduleCopy(t *testing.T, module, version string) string {
 	t.Helper()
-	text, err := exec.Command("go", "list", "-m", "-json", module).Output()
+	text, err := goCommand("", nil, "list", "-m", "-json", module)
 	must(t, err)
 	var found struct{ Version, Dir string }
 	must(t, json.Unmarshal(text, &found))
@@ -108,43 +95,4 @@ func moduleCopy(t *testing.T, module, version string) string {
 	})
 	must(t, err)
 	return dir
-}
-
-// goTestCase is one top-level test, example or fuzz target of another module.
-type goTestCase struct {
-	verdict string // pass, fail, skip; empty if it never ended
-	output  strings.Builder
-}
-
-// goTestCases reads what `go test -json` wrote. A test inside a test counts
-// for the one around it.
-func goTestCases(out string) map[string]*goTestCase {
-	cases := map[string]*goTestCase{}
-	for line := range strings.Lines(out) {
-		var event struct{ Action, Test, Output string }
-		if json.Unmarshal([]byte(line), &event) != nil || event.Test == "" {
-			continue // the compiler's words, or those of the package as a whole
-		}
-		name, _, inner := strings.Cut(event.Test, "/")
-		c := cases[name]
-		if c == nil {
-			c = &goTestCase{}
-			cases[name] = c
-		}
-		switch event.Action {
-		case "output":
-			c.output.WriteString(event.Output)
-		case "pass", "fail", "skip":
-			if !inner {
-				c.verdict = event.Action
-			}
-		}
-	}
-	return cases
-}
-
-// tailOf is the end of a program's long output.
-func tailOf(out string) string {
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	return strings.Join(lines[max(0, len(lines)-tailLinesMax):], "\n")
 }

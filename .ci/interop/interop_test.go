@@ -74,11 +74,8 @@ func (l *laboratory) build() error {
 		return nil
 	}
 	out := filepath.Join(l.dir, "leveret")
-	cmd := exec.Command("go", "build", "-o", out, "./cmd/leveret")
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build leveret: %w: %s", err, text)
+	if _, err := goCommand(filepath.Join("..", ".."), []string{"CGO_ENABLED=0"}, "build", "-o", out, "./cmd/leveret"); err != nil {
+		return fmt.Errorf("build leveret: %w", err)
 	}
 	return os.Setenv("LEVERET", out)
 }
@@ -97,11 +94,8 @@ func (l *laboratory) tool(t testing.TB, module, pkg string) string {
 	if shared == "" {
 		shared = filepath.Join("..", "..", "..", "shared")
 	}
-	cmd := exec.Command("go", "build", "-o", out, pkg)
-	cmd.Dir = filepath.Join(shared, "tools", module)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s in %s: %v: %s", module, cmd.Dir, err, text)
-	}
+	_, err := goCommand(filepath.Join(shared, "tools", module), nil, "build", "-o", out, pkg)
+	must(t, err)
 	return out
 }
 

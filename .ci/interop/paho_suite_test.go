@@ -1,13 +1,10 @@
 package interop
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -18,22 +15,18 @@ const pahoModule = "github.com/eclipse/paho.mqtt.golang@v1.5.1"
 // pahoCasesMin is how many functional tests that version has.
 const pahoCasesMin = 35
 
-// pahoUnexpected names the tests of the suite that need not pass, with the
-// reason. None does.
-var pahoUnexpected = map[string]string{}
-
 // TestPahoSuite runs the functional tests that come with the client: they want
 // a broker, ours is it.
 func TestPahoSuite(t *testing.T) {
 	g := openGateway(t, "")
 	dir := pahoSources(t, g.mqtt())
-	cmd := exec.Command("go", "test", "-json", "-count=1", "-timeout", "2m", ".")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	out, code := runCommand(t, 4*time.Minute, "", cmd)
-	if failed, cases := suiteCases(t, out, pahoUnexpected); cases < pahoCasesMin || (code != 0 && failed == 0) {
-		t.Errorf("%d tests ended, want %d; code %d:\n%s", cases, pahoCasesMin, code, out)
-	}
+	goSuite{
+		dir:   dir,
+		env:   []string{"CGO_ENABLED=0", "GOWORK=off"},
+		args:  []string{"-timeout=5m"},
+		limit: 6 * time.Minute,
+		cases: pahoCasesMin,
+	}.check(t)
 }
 
 // pahoSources copies the client with its functional tests alone, which are made
@@ -65,48 +58,9 @@ func pahoSources(t *testing.T, addr string) string {
 // moduleFolder is where the go command keeps the sources of module@version.
 func moduleFolder(t *testing.T, module string) string {
 	t.Helper()
-	out, err := exec.Command("go", "mod", "download", "-json", module).Output()
-	if err != nil {
-		t.Fatalf("download %s: %v: %s", module, err, out)
-	}
+	out, err := goCommand("", nil, "mod", "download", "-json", module)
+	must(t, err)
 	var found struct{ Dir string }
 	must(t, json.Unmarshal(out, &found))
 	return found.Dir
-}
-
-// suiteCases reads what `go test -json` wrote and makes each of its tests a
-// test of ours. Those that are not expected to pass may fail; when one passes
-// its reason is out of date.
-func suiteCases(t *testing.T, out string, unexpected map[string]string) (failed, cases int) {
-	t.Helper()
-	said := map[string]*strings.Builder{}
-	for sc := bufio.NewScanner(strings.NewReader(out)); sc.Scan(); {
-		var e struct{ Action, Test, Output string }
-		if json.Unmarshal(sc.Bytes(), &e) != nil || e.Test == "" {
-			continue
-		}
-		if said[e.Test] == nil {
-			said[e.Test] = &strings.Builder{}
-		}
-		said[e.Test].WriteString(e.Output)
-		if e.Action != "pass" && e.Action != "fail" && e.Action != "skip" {
-			continue
-		}
-		cases++
-		if e.Action != "pass" {
-			failed++
-		}
-		t.Run(e.Test, func(t *testing.T) {
-			reason, known := unexpected[e.Test]
-			switch {
-			case known && e.Action == "pass":
-				t.Errorf("passes, though it is listed: %s", reason)
-			case known:
-				t.Logf("%s, as expected: %s", e.Action, reason)
-			case e.Action != "pass":
-				t.Errorf("%s:\n%s", e.Action, said[e.Test])
-			}
-		})
-	}
-	return failed, cases
 }

@@ -2,8 +2,6 @@ package interop
 
 import (
 	"context"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -36,12 +34,8 @@ func TestSpool32(t *testing.T) {
 	g.mustStop(t)
 
 	arm := filepath.Join(lab.dir, "leveret-arm")
-	build := exec.Command("go", "build", "-o", arm, "./cmd/leveret")
-	build.Dir = filepath.Join("..", "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=arm", "GOARM=6")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, out)
-	}
+	_, err = goCommand(filepath.Join("..", ".."), []string{"CGO_ENABLED=0", "GOARCH=arm", "GOARM=6"}, "build", "-o", arm, "./cmd/leveret")
+	must(t, err)
 	t.Setenv("LEVERET", arm)
 	t.Setenv("LAUNCH", "qemu-arm-static -cpu arm1176")
 	took := g.mustStart(t)
