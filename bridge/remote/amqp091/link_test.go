@@ -168,6 +168,7 @@ func TestHostileAfterOpening(t *testing.T) {
 }
 
 func TestSilenceForTwoHeartbeatsEndsTheLink(t *testing.T) {
+	began := time.Now() // earlier than anything that is heard
 	_, l, err := dial(t, Options{Heartbeat: time.Second}, func(p *peer) {
 		if p.open(0) == nil {
 			_, _ = io.Copy(io.Discard, p.r)
@@ -176,9 +177,8 @@ func TestSilenceForTwoHeartbeatsEndsTheLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	answers(t, l, 1)
-	if took := time.Since(began); took < 1500*time.Millisecond || took > 5*time.Second {
+	answers(t, l, 1) // waits for the link's end, and not for ever
+	if took := time.Since(began); took < 2*time.Second {
 		t.Errorf("noticed after %v", took)
 	}
 	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "nothing was heard for 2s") {
@@ -263,7 +263,7 @@ func TestCloseFreesAStalledSend(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	began := time.Now()
 	l.Close()
-	if took := time.Since(began); took > closeTimeout+2*time.Second {
+	if took := time.Since(began); took > closeTimeout+longMax {
 		t.Errorf("Close took %v", took)
 	}
 	if err := <-sent; err == nil {

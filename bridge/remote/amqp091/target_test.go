@@ -80,7 +80,11 @@ func TestHostileWhileOpening(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			target, l, err := dial(t, Options{DialTimeout: 700 * time.Millisecond}, tt.script)
+			limit := longMax
+			if tt.want == errNoAnswer.Error() {
+				limit = 700 * time.Millisecond
+			}
+			target, l, err := dial(t, Options{DialTimeout: limit}, tt.script)
 			if err == nil {
 				t.Fatalf("Dial = %v", l)
 			}
@@ -90,7 +94,7 @@ func TestHostileWhileOpening(t *testing.T) {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("Dial = %v", err)
 			}
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > longMax {
 				t.Errorf("Dial took %v", took)
 			}
 		})
@@ -132,7 +136,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	if _, err := target.Dial(ctx, 1); err == nil || !strings.Contains(err.Error(), "canceled") {
 		t.Errorf("Dial = %v", err)
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > longMax {
 		t.Errorf("Dial took %v after its context had ended", took)
 	}
 }
