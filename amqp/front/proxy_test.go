@@ -248,14 +248,16 @@ func (fromUnix) RemoteAddr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
 // Close does not wait for the header of who came in the last moment.
 func TestProxiedClosesWhoComesLate(t *testing.T) {
-	near, far := net.Pipe()
-	defer near.Close()
-	p := Proxied(&lateListener{closed: make(chan struct{}), late: far}, nil, slog.New(slog.DiscardHandler))
-	start := time.Now()
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(start); took > proxyTimeout/2 {
-		t.Errorf("Close took %v", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		p := Proxied(&lateListener{closed: make(chan struct{}), late: far}, nil, slog.New(slog.DiscardHandler))
+		start := time.Now()
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > proxyTimeout/2 {
+			t.Errorf("Close took %v", took)
+		}
+	})
 }

@@ -210,7 +210,8 @@ func TestLargeMessageAndStormOfTakeOvers(t *testing.T) {
 // A client on a slow link takes a large message for longer than the time in
 // which it may take nothing.
 func TestSlowClientIsNotDead(t *testing.T) {
-	const size, piece, timeout = 12 << 20, 384 << 10, time.Second
+	t.Parallel() // it rests most of the time, on a real socket and by the real clock
+	const size, piece, timeout = 12 << 20, 384 << 10, 4 * time.Second
 	_, addr := listenWith(t, func(o *Options) { o.WriteTimeout, o.PacketBytesMax = timeout, 16<<20 })
 	sub := dial(t, addr, "sub")
 	_ = sub.Conn.(*net.TCPConn).SetReadBuffer(16 << 10)
@@ -223,7 +224,7 @@ func TestSlowClientIsNotDead(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, sub.Conn, piece); err != nil {
 			t.Fatalf("after %d bytes and %v: %v", got, time.Since(start), err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(270 * time.Millisecond) // 32 times
 	}
 	if took := time.Since(start); took < 2*timeout {
 		t.Errorf("it took %v: nothing was slow", took)
