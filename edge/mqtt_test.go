@@ -121,7 +121,7 @@ func TestMosquittoFilesAreReadAnew(t *testing.T) {
 		t.Fatal("a mistake in the file locked bert out")
 	}
 	replace("carl" + fileUser)
-	if err := one.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := one.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := one.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {

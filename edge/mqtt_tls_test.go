@@ -67,7 +67,7 @@ func dialTLS(t *testing.T, way, addr string, own tls.Certificate) net.Conn {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = nc.SetDeadline(time.Now().Add(time.Minute))
 		return nc
 	}
 	ws, _, err := websocket.Dial(t.Context(), "wss://"+addr+"/mqtt", &websocket.DialOptions{
@@ -77,6 +77,6 @@ func dialTLS(t *testing.T, way, addr string, own tls.Certificate) net.Conn {
 		t.Fatal(err)
 	}
 	nc := websocket.NetConn(t.Context(), ws, websocket.MessageBinary)
-	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	return nc
 }

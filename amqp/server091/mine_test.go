@@ -60,12 +60,12 @@ func TestMistakesEndOneConnection(t *testing.T) {
 				arm(mine)
 				qos := wire091.AppendMethod(nil, 1, &wire091.BasicQos{PrefetchCount: 1})
 				_, _ = victim.Write(qos)
-				_ = victim.SetReadDeadline(time.Now().Add(10 * time.Second))
+				_ = victim.SetReadDeadline(time.Now().Add(time.Minute))
 				if b, err := io.ReadAll(victim); isTimeout(err) {
 					t.Errorf("the victim got %q, %v, want the end", b, err)
 				}
 				_, _ = good.Write(qos)
-				_ = good.SetReadDeadline(time.Now().Add(10 * time.Second))
+				_ = good.SetReadDeadline(time.Now().Add(time.Minute))
 				if _, err := frames.Next(); err != nil {
 					t.Errorf("the other one: %v", err)
 				}

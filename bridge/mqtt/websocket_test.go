@@ -26,7 +26,7 @@ func listenWeb(t *testing.T, origins ...string) string {
 
 func dialWeb(t *testing.T, url string, o *websocket.DialOptions) (*websocket.Conn, *http.Response, error) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	return websocket.Dial(ctx, url, o)
 }
@@ -39,7 +39,7 @@ func TestWebSocket(t *testing.T) {
 	}
 	c := websocket.NetConn(t.Context(), ws, websocket.MessageBinary)
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	hello, err := mqttwire.AppendConnect(nil, &mqttwire.Connect{Version: mqttwire.V5, ClientID: "page", CleanStart: true})
 	if err != nil {
 		t.Fatal(err)

@@ -101,7 +101,7 @@ func seen(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: seen FILE")
 	}
-	for range 500 {
+	for range 3000 { // a minute
 		if info, err := os.Stat(ts.MkAbs(args[0])); err == nil && info.Size() > 0 {
 			return
 		}

@@ -17,7 +17,7 @@ import (
 
 // running is the instance whose data folder that is.
 func running(ts *testscript.TestScript, data string) *instance {
-	for range 500 {
+	for range 3000 { // a minute
 		address, _, _ := strings.Cut(readIfThere(ts, data+"/"+addressFile), "\n")
 		if nc, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 			nc.Close()
@@ -46,7 +46,7 @@ func sensor(ts *testscript.TestScript, neg bool, args []string) {
 	nc, err := net.Dial("tcp", st.Listeners[at].Address)
 	ts.Check(err)
 	defer nc.Close()
-	ts.Check(nc.SetDeadline(time.Now().Add(10 * time.Second)))
+	ts.Check(nc.SetDeadline(time.Now().Add(time.Minute)))
 	b, err := mqttwire.AppendConnect(nil, &mqttwire.Connect{Version: mqttwire.V311, ClientID: args[1], CleanStart: true})
 	ts.Check(err)
 	b, err = mqttwire.AppendPublish(b, mqttwire.V311, &mqttwire.PublishOut{Topic: args[2], Payload: []byte(args[3]), QoS: 1, PacketID: 1})
@@ -76,7 +76,7 @@ func silence(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	i := running(ts, args[0])
 	var v devices.View
-	for range 500 {
+	for range 3000 { // a minute
 		ts.Check(i.get(context.Background(), "/api/devices/"+args[1], &v))
 		if v.Silent {
 			return

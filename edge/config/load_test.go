@@ -505,7 +505,7 @@ func TestOddFilesAreReadQuickly(t *testing.T) {
 		if _, err := Parse("x", []byte(file), nil); err == nil {
 			t.Errorf("%s is taken", name)
 		}
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s took %v", name, took)
 		}
 	}
