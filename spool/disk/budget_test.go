@@ -82,7 +82,7 @@ func TestBudgetLevels(t *testing.T) {
 			} else if room != nil {
 				select {
 				case <-room:
-				case <-time.After(10 * time.Second):
+				case <-time.After(time.Minute):
 					t.Errorf("at %d %%: the pause did not end", c.percent)
 				}
 			}

@@ -335,7 +335,7 @@ func TestBallastIsGivenUpAndLaidAgain(t *testing.T) {
 	o := small(t.TempDir())
 	l := start(t, o)
 	ballast := filepath.Join(o.Dir, "guard", "ballast")
-	late := time.Now().Add(10 * time.Second)
+	late := time.Now().Add(time.Minute)
 	for {
 		fillQueue(t, l, 1)
 		if info, err := os.Stat(ballast); err == nil && info.Size() > 0 {

@@ -132,7 +132,7 @@ func listing(dir string) map[string]string {
 
 func await(t testing.TB, s spool.Log, lsn spool.LSN) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		durable, moved, err := s.Durable()
 		if err != nil {
