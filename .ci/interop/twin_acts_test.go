@@ -252,7 +252,7 @@ func publishAct(rng *rand.Rand) act {
 					default:
 					}
 					return fmt.Sprintf("%sack=%t", returned, c.Ack)
-				case <-time.After(5 * time.Second):
+				case <-time.After(patience):
 					return "no confirm"
 				}
 			}
@@ -385,7 +385,7 @@ func drainAct(rng *rand.Rand) act {
 func consumeAct(rng *rand.Rand) act {
 	name, prefetch, exclusive := anyQueue(rng), 1+rng.IntN(3), chance(rng, 20)
 	return act{name: fmt.Sprintf("consume %d of %q exclusive=%t, give back", prefetch, name, exclusive), do: func(w *twin) string {
-		for end := time.Now().Add(time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			got, err := w.consume(name, prefetch, exclusive)
 			switch {
 			case err == nil:

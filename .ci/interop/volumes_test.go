@@ -87,11 +87,19 @@ func fillAndFree(t *testing.T, g *gateway, dir string, round int) {
 
 	until(t, fullMax, "the AMQP publisher is told to wait", func() bool { return blocked.Load() || g.alive() != nil })
 	must(t, g.alive())
-	code, err := publishV5(g.mqtt())
-	must(t, err)
-	if code != 0x97 {
-		t.Errorf("MQTT 5 was answered %#x on a full volume, want 0x97", code)
-	}
+	// Who wins back some space lets somebody in, so one that is told yes asks again.
+	five := 0
+	until(t, fullMax, "MQTT 5 is answered 0x97 on a full volume", func() bool {
+		must(t, g.alive())
+		five++
+		book.offer("five", five)
+		code, err := publishV5(g.mqtt(), reading{"five", five}.String())
+		must(t, err)
+		if code == 0 {
+			book.promise(reading{"five", five})
+		}
+		return code == 0x97
+	})
 	held := book.count()
 	until(t, fullMax, "the MQTT 3.1.1 publisher is held", func() bool {
 		time.Sleep(time.Second)
@@ -200,14 +208,14 @@ func collectReadings(conn *amqp091.Connection, into *arrivals) error {
 
 // publishV5 sends one message of QoS 1 as an MQTT 5 client and returns the
 // reason code of its PUBACK.
-func publishV5(addr string) (code byte, err error) {
+func publishV5(addr, text string) (code byte, err error) {
 	p, err := dialMQTTv5(addr, "five")
 	if err != nil {
 		return 0, err
 	}
 	defer p.close()
 	body := binary.BigEndian.AppendUint16(mqttString(nil, "plant/five/temp"), 7)
-	if err := p.send(0x32, append(append(body, 0), bulkBody(1<<10)...)); err != nil {
+	if err := p.send(0x32, append(append(body, 0), text...)); err != nil {
 		return 0, err
 	}
 	kind, body, err := p.receive()
