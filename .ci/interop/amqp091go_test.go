@@ -32,6 +32,7 @@ var amqp091goLeftOut = map[string]string{
 // TestAMQP091GoSuite runs the tests that amqp091-go has for itself, those with
 // a live broker among them, against leveret: each is a case of this test.
 func TestAMQP091GoSuite(t *testing.T) {
+	t.Parallel()
 	g := openGateway(t, "amqp.channels_max = 2047\n") // a test of its own wants RabbitMQ's number
 	suite := moduleCopy(t, "github.com/rabbitmq/amqp091-go", amqp091goVersion)
 	// Those of TTL and nacks do nothing with a product that is not RabbitMQ, and

@@ -21,6 +21,7 @@ const (
 // by rpc://, chains, retries, ETA, broadcasts, and a worker that is killed with
 // a task in its hands.
 func TestCelery(t *testing.T) {
+	t.Parallel()
 	version, _ := run(t, celeryLimit, "", "/usr/bin/python3", "-c", "import celery; print(celery.__version__)")
 	if strings.TrimSpace(version) != celeryVersion {
 		t.Fatalf("Celery is %q, this test is for %s", strings.TrimSpace(version), celeryVersion)

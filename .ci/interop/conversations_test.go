@@ -19,6 +19,7 @@ import (
 // held to (amqptest) with RabbitMQ: what is expected of ours is what it says,
 // but where unlikeRabbitMQ gives a reason; and those reasons must still be true.
 func TestConversationsWithRabbitMQ(t *testing.T) {
+	t.Parallel()
 	r := lab.reference(t)
 	for _, c := range amqptest.All() {
 		reason, unlike := unlikeRabbitMQ[c.Name]

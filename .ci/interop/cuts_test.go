@@ -27,6 +27,7 @@ import (
 // The writer and the verifier are this test binary in another role, started by
 // cutpower with $DIR and $ACKS in the environment.
 func TestPowerCuts(t *testing.T) {
+	t.Parallel()
 	const pressure = "\n[spool]\nmax_bytes = \"16MiB\"\n"
 	tests := []struct {
 		name   string
@@ -59,6 +60,7 @@ func TestPowerCuts(t *testing.T) {
 // TestPowerCutsCatchALiar shows that the check can fail: a writer that takes
 // its own word for the broker's must be found out.
 func TestPowerCutsCatchALiar(t *testing.T) {
+	t.Parallel()
 	if got := cut(t, "liar", `profile = "tiny"`, 6, "-loss", "all"); got.Failed == 0 {
 		t.Errorf("%d promises of a liar in %d cuts, and none was found missing", got.Promises, got.Rounds)
 	}

@@ -55,6 +55,7 @@ func TestPubackIsOnTheFlash(t *testing.T) {
 // 2, before the subscriber comes, and while it reads: nothing is lost, nothing
 // comes twice.
 func TestExactlyOnceOverKills(t *testing.T) {
+	t.Parallel()
 	g := openGateway(t, "profile = \"small\"\n")
 	leaveMQTT(t, g, "archive", 2)
 	book := newLedger()

@@ -32,6 +32,7 @@ const (
 // nonsense. Nothing acknowledged is lost, each will is told once, and the
 // broker is afterwards as small as it was.
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	g := openGateway(t, "profile = \"small\"\n")
 	conn, err := amqp091.Dial(g.amqp())
 	must(t, err)

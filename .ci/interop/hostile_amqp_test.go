@@ -25,6 +25,7 @@ const (
 // broker passes the sentence that the specification (1.5.3, 4.2) and RabbitMQ
 // have for it, then serves a good client; in all of it, it keeps no memory.
 func TestHostileAMQP(t *testing.T) {
+	t.Parallel()
 	g := openGateway(t, "")
 	good := watchGoodClient(t, g)
 	good.check(t)

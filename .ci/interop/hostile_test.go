@@ -63,6 +63,7 @@ func TestRefusalsAreClear(t *testing.T) {
 // may cost its own connection and a little memory; a good client beside it
 // notices nothing.
 func TestHostileInput(t *testing.T) {
+	t.Parallel()
 	g := openGateway(t, "")
 	good := watchGoodClient(t, g)
 	before := g.proc.memory("VmRSS")

@@ -11,14 +11,19 @@
 // reference (RabbitMQ, Mosquitto) as well, which shows that the expectation is
 // fair.
 //
+// Tests that mostly wait run beside each other (t.Parallel) when the others are
+// through: those that load the machine, and those that share the reference's own
+// exchanges or count all that it has.
+//
 // Everything listens on free loopback ports, writes below a temporary folder,
 // and is ended by its pid. The environment:
 //
-//	LEVERET  the binary; built from this module when not set
-//	LAUNCH   an emulator to put in front of it, with its options
-//	SHARED   the folder with tools/ (default: "shared" beside the repository)
-//	SOAK     how long TestStory is repeated (default: once); set to anything, the
-//	         tests of faults use their large numbers
+//	LEVERET      the binary; built from this module when not set
+//	LEVERET_ARM  the same for ARMv6, for TestSpool32; built when not set
+//	LAUNCH       an emulator to put in front of LEVERET, with its options
+//	SHARED       the folder with tools/ (default: "shared" beside the repository)
+//	SOAK         how long TestStory is repeated (default: once); set to anything,
+//	             the tests of faults use their large numbers
 //
 // The test binary also plays the writer and the verifier of the power-cut
 // tests, chosen by INTEROP_ROLE: see cuts_test.go.

@@ -15,6 +15,7 @@ import (
 // bridge speaks 3.1.1, its default: in MQTT 5 version 2.0 asks for no session
 // expiry, so nothing would wait for it.
 func TestMosquittoBridge(t *testing.T) {
+	t.Parallel()
 	g := openGateway(t, "")
 	site := mosquittoTools{g.mqtt(), "mqttv311"}
 	site.pub(t, "down/ready", "yes", "-r", "-q", "1")

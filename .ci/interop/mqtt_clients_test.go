@@ -12,6 +12,7 @@ import (
 // messages in flight, and for what one of its own subscription options does
 // to retained messages.
 func TestMQTTClients(t *testing.T) {
+	t.Parallel()
 	socket := freeAddr()
 	g := openGateway(t, fmt.Sprintf("[mqtt]\nwebsocket_listen = %q\n", socket))
 	paho := func(version string) *exec.Cmd {

@@ -46,6 +46,7 @@ target = { exchange = "amq.topic" }
 // killed twice. Everything that Mosquitto took arrives, in the order of each
 // topic; what comes twice says so.
 func TestMosquittoAsSource(t *testing.T) {
+	t.Parallel()
 	plant, link := startSite(t), freeAddr()
 	steady := startUplink(t, link, plant, "-script", "ok 1h")
 	g := openGateway(t, fmt.Sprintf(plantTopology, link))
@@ -190,6 +191,7 @@ func (g *gateway) reconfigure(t *testing.T, topology string) {
 // TestTwoGatewaysDoNotLoop: each takes everything from the other. A message is
 // seen once at each, whoever published it.
 func TestTwoGatewaysDoNotLoop(t *testing.T) {
+	t.Parallel()
 	a, b := openGateway(t, ""), openGateway(t, "")
 	from := func(other *gateway) string {
 		return fmt.Sprintf("[[shovel]]\nname = \"other\"\nsource = { uri = \"mqtt://%s\", topics = [\"#\"] }\ntarget = { exchange = \"amq.topic\" }\n", other.mqtt())
@@ -231,6 +233,7 @@ func TestTwoGatewaysDoNotLoop(t *testing.T) {
 // TestShovelToMosquitto: a queue is emptied into a Mosquitto, over a connection
 // that is cut; topics, retained values and properties are as they were.
 func TestShovelToMosquitto(t *testing.T) {
+	t.Parallel()
 	cloud, link := startSite(t), freeAddr()
 	reader := mosquittoTools{cloud, "mqttv5"}
 	reader.leaveBridge(t, "site7/plant/#")
@@ -278,6 +281,7 @@ target = { uri = "mqtt://%s", prefix = "site7/" }
 // two shovels or by Mosquitto's own bridge. Whoever publishes, readers of either
 // side see each message once.
 func TestBothWaysWithMosquitto(t *testing.T) {
+	t.Parallel()
 	t.Run("shovels", func(t *testing.T) {
 		m := startSite(t)
 		g := openGateway(t, fmt.Sprintf(`

@@ -36,6 +36,7 @@ var nodeAMQPLeftOut = map[string]string{
 // 0-9-1 years before amqplib did, against leveret. Each is a program that
 // passes by ending with code 0.
 func TestNodeAMQPSuite(t *testing.T) {
+	t.Parallel()
 	home := nodePackage(t, "amqp", nodeAMQPVersion)
 	programs, err := filepath.Glob(filepath.Join(home, "test", "test-*.js"))
 	must(t, err)

@@ -13,6 +13,7 @@ import (
 // in" that hands on to an "mqtt out", in both protocol versions. The same is
 // asked of Mosquitto.
 func TestNodeRED(t *testing.T) {
+	t.Parallel()
 	brokers := []struct {
 		name string
 		addr func() string

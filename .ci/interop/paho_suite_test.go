@@ -18,6 +18,7 @@ const pahoCasesMin = 35
 // TestPahoSuite runs the functional tests that come with the client: they want
 // a broker, ours is it.
 func TestPahoSuite(t *testing.T) {
+	t.Parallel()
 	g := openGateway(t, "")
 	dir := pahoSources(t, g.mqtt())
 	goSuite{

@@ -15,6 +15,7 @@ import (
 // must not come back, besides what it said to have. Its own tests are the writer
 // and the verifier. SPOOL_CUTS asks for so many rounds of each kind.
 func TestSpoolCuts(t *testing.T) {
+	t.Parallel()
 	bin := filepath.Join(t.TempDir(), "disk.test")
 	runCommand(t, 5*time.Minute, "", exec.Command("go", "test", "-c", "-o", bin, "leveret/spool/disk"))
 	for _, tt := range []struct {

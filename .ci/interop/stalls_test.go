@@ -14,6 +14,7 @@ const stallsMin = 3
 // it tidies up, now and then 2 s more. With heartbeats of 10 s that is latency:
 // nobody is disconnected, nothing is lost.
 func TestStalls(t *testing.T) {
+	t.Parallel()
 	d := serveDisk(t)
 	g, err := newGateway(d.dir, "profile = \"tiny\"\n")
 	must(t, err)

@@ -60,6 +60,7 @@ reconnect_max = "5s"
 // With SOAK set to a time, the story is told again and again for so long, each
 // time with other flaps.
 func TestStory(t *testing.T) {
+	t.Parallel()
 	soak := time.Duration(0)
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error
