@@ -12,13 +12,13 @@ const [url, prefix] = process.argv.slice(2)
 const name = (what) => prefix + what
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-// until waits up to 10 s for a condition.
+// until waits up to a minute for a condition.
 async function until(what, ok) {
-  for (let i = 0; i < 1000; i++) {
+  for (let i = 0; i < 6000; i++) {
     if (ok()) return
     await pause(10)
   }
-  throw new Error(what + ': not within 10 s')
+  throw new Error(what + ': not within a minute')
 }
 
 // collect is what a queue of its own, bound with the keys, gets.

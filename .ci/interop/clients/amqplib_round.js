@@ -12,9 +12,9 @@ const [url, prefix] = process.argv.slice(2)
 const name = (what) => prefix + what
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-// get waits up to 5 s for one message.
+// get waits up to a minute for one message.
 async function get(ch, queue) {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 6000; i++) {
     const m = await ch.get(queue)
     if (m) return m
     await pause(10)

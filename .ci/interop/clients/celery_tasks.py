@@ -12,7 +12,7 @@ from celery import Celery
 
 app = Celery("leveret", broker=os.environ["BROKER_URL"], backend="rpc://")
 app.conf.update(
-    broker_connection_timeout=5,
+    broker_connection_timeout=30,
     task_acks_late=False,
     worker_prefetch_multiplier=4,
     result_expires=60,
@@ -54,5 +54,5 @@ def survive(name):
     first = not any(f.startswith(name) for f in os.listdir(os.environ["WITNESS"]))
     witness(name)
     if first:
-        time.sleep(60)
+        time.sleep(600)
     return name

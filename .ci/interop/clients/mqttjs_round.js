@@ -10,7 +10,7 @@ const mqtt = require('mqtt')
 const [url, version, prefix] = process.argv.slice(2)
 const v5 = version === '5'
 const quietMs = 300
-const waitMs = 10000
+const waitMs = 60000
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 

@@ -10,7 +10,7 @@ import time
 
 import pika
 
-LIMIT = 10  # seconds for whatever must arrive
+LIMIT = 60  # seconds for whatever must arrive
 
 
 def open_channel():
