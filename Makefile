@@ -74,7 +74,7 @@ cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign o
 	TAGS=$(TAGS) LDFLAGS='$(LDFLAGS)' GCFLAGS='$(GCFLAGS)' .ci/cross
 
 interop: build $(NODE_PACKAGES) ## real clients, real peers, kills and power cuts against bin/leveret
-	$(TRIAL) $(GO) test -count=1 -v -timeout 25m -parallel 3 $(INTEROP)
+	$(TRIAL) $(GO) test -count=1 -v -timeout 25m -parallel 4 $(INTEROP)
 
 # The tests of faults, in the order of .ci/README.md; SOAK gives them their large numbers.
 FAULTS := ^(TestIOFaults|TestStalls|TestFullVolumes|TestDamagedFiles|TestPowerCuts|TestKills|TestSpool32)$$
