@@ -60,7 +60,9 @@
 // (held.go), unless there was no room on the volume for copies of the logs; then the
 // log says so.
 //
-// Offline reads a spool without Badger's database, for the spool commands.
+// Offline reads a spool without Badger's database, for the spool commands. Probe
+// and UntilCut try the disk that a spool is or will be on: all of the above holds
+// on one that keeps what it says to have synced.
 //
 // # Keys and values, format 1
 //

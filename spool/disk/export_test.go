@@ -1,6 +1,9 @@
 package disk
 
-import "errors"
+import (
+	"errors"
+	"path/filepath"
+)
 
 // Private doors for tests.
 
@@ -44,3 +47,14 @@ func (s *Store) Measure() (int64, error) {
 
 // SchemaValue is the format record of some version.
 func SchemaValue(version byte) []byte { return schemaValue(version) }
+
+// CutPlace says where a record of a test with power cuts goes: bytes of a file.
+func CutPlace(dir string, number uint64) (path string, at int64, size int) {
+	way, k := cutPlace(number)
+	w := cutWays[way]
+	file, at := w.place(k)
+	return w.path(filepath.Join(dir, cutFolder), file), at, w.bytes
+}
+
+// CutFolder is the folder of such a test.
+const CutFolder = cutFolder
