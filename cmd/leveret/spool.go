@@ -42,8 +42,8 @@ func spoolCommand() *cobra.Command {
 		Use:   "spool",
 		Short: "Look into a spool, check it, and carry its messages elsewhere",
 		Long: `The spool commands work on the files of an instance that is stopped, or on a
-spool that was set aside. All but import change nothing, and they read what is
-left where the spool itself does not open any more.`,
+spool that was set aside. All but import change nothing in it, and they read what
+is left where the spool itself does not open any more. Selftest tries the disk.`,
 		Args: knownCommand,
 		Run:  func(c *cobra.Command, _ []string) { c.Help() },
 	}
