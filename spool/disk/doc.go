@@ -155,6 +155,8 @@
 // record itself is damaged the index entries are asked. Behind a record of this
 // format a chunk, an entry or a part of a redo list of another one is damage; so is
 // the copy of the definitions. An export says its format in its first frame.
+// Before all that stands the header of Badger's manifest: a product or a layout that
+// its copy names, too, is refused, and another one is damage (manifest_header.go).
 //
 // Format 1 is the only one there has been. A version that writes another one reads
 // format 1 by these numbers, writes 's' anew before the first piece in its own

@@ -37,18 +37,21 @@ type manifest struct {
 	live  map[uint64]*pb.ManifestChange // by table
 	named map[uint64]*pb.ManifestChange // live, or deleted later: what made them, if it is known
 	whole bool                          // was read to its end
+	// marred: the header is not ours, but all behind it is right; see
+	// manifest_header.go. magic is then as it must be.
+	marred bool
 
 	built   int // tables made by change sets that also delete: by compactions
 	deleted int // by all of them
 }
 
-func newManifest(magic []byte) *manifest {
-	return &manifest{magic: magic, live: make(map[uint64]*pb.ManifestChange), named: make(map[uint64]*pb.ManifestChange)}
+func newManifest() *manifest {
+	return &manifest{live: make(map[uint64]*pb.ManifestChange), named: make(map[uint64]*pb.ManifestChange)}
 }
 
 // readManifest reads as much as is right. A file that is not there is empty.
 func readManifest(path string) (*manifest, error) {
-	m := newManifest(nil)
+	m := newManifest()
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
@@ -68,10 +71,20 @@ func readManifest(path string) (*manifest, error) {
 }
 
 func (m *manifest) parse(b []byte) {
-	if len(b) < manifestMagic || string(b[:4]) != "Bdgr" {
+	if len(b) < manifestMagic {
 		return
 	}
-	m.magic, b = b[:manifestMagic], b[manifestMagic:]
+	m.marred = !bytes.Equal(b[:manifestMagic], manifestHeader())
+	m.sets(b[manifestMagic:])
+	if m.marred && (!m.whole || len(b) == manifestMagic) {
+		*m = *newManifest() // no manifest
+		return
+	}
+	m.magic = manifestHeader()
+}
+
+// sets reads the change sets.
+func (m *manifest) sets(b []byte) {
 	for len(b) >= 8 {
 		n, sum := be.Uint32(b), be.Uint32(b[4:])
 		if uint64(n) > uint64(len(b)-8) || crc32.Checksum(b[8:8+n], castagnoli) != sum {
@@ -286,15 +299,13 @@ func (m *manifest) forget(old *manifest, there map[uint64]bool, logs int) {
 // Tables that a compaction had replaced can bring deleted keys back: messages
 // may come twice, none is lost.
 func all(there map[uint64]bool) *manifest {
-	m := newManifest(be.AppendUint16(be.AppendUint16([]byte("Bdgr"), magic), badgerManifest))
+	m := newManifest()
+	m.magic = manifestHeader()
 	for id := range there {
 		m.live[id] = &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE, Level: 0, EncryptionAlgo: pb.EncryptionAlgo_aes}
 	}
 	return m
 }
-
-// badgerManifest is the version of the manifest's layout.
-const badgerManifest = 8
 
 // tablesIn lists the tables of a folder by their numbers.
 func tablesIn(dir string) (map[uint64]bool, error) {

@@ -34,7 +34,7 @@ type mender struct {
 }
 
 func (m *mender) run() error {
-	for _, step := range []func() error{m.putBack, m.empty, m.keys, m.tables, m.manifest, m.hold} {
+	for _, step := range []func() error{m.ours, m.putBack, m.empty, m.keys, m.tables, m.manifest, m.hold} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -244,6 +244,8 @@ func (m *mender) manifest() error {
 		switch {
 		case back:
 			m.log.Info("a compaction that was not finished is done once more")
+		case now.marred:
+			return m.newHeader(path)
 		case now.whole:
 			return nil
 		default:

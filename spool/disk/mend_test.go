@@ -89,7 +89,7 @@ func manifestOf(t *testing.T, changes []*pb.ManifestChange) []byte {
 	t.Helper()
 	var b []byte
 	for i := range max(1, len(changes)) {
-		m := &manifest{magic: be.AppendUint16(be.AppendUint16([]byte("Bdgr"), magic), badgerManifest)}
+		m := &manifest{magic: manifestHeader()}
 		one, err := m.encodeSet(changes[min(i, len(changes)):min(i+1, len(changes))])
 		if err != nil {
 			t.Fatal(err)

@@ -51,7 +51,7 @@ func OpenOffline(dir string) (*Offline, error) {
 	}
 	o := &Offline{dir: dir, lock: lock, keys: make(map[string]place), open: make(map[string]*os.File)}
 	o.zip, err = newZipper(true)
-	for _, step := range []func() error{o.readTables, o.readMemLogs, o.schema, o.readValueLogs} {
+	for _, step := range []func() error{func() error { return newerManifest(dir) }, o.readTables, o.readMemLogs, o.schema, o.readValueLogs} {
 		if err == nil {
 			err = step()
 		}

@@ -42,7 +42,7 @@ func compaction(into, from []uint64) []*pb.ManifestChange {
 // writeSets makes a manifest of change sets.
 func writeSets(t *testing.T, path string, sets ...[]*pb.ManifestChange) {
 	t.Helper()
-	b := newManifest(be.AppendUint16(be.AppendUint16([]byte("Bdgr"), magic), badgerManifest)).magic
+	b := manifestHeader()
 	for _, set := range sets {
 		one, err := (&manifest{}).encodeSet(set)
 		if err != nil {
