@@ -3,9 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
-	"syscall"
 )
 
 // guardName is the folder of the store's own small files. It is a folder of its
@@ -45,18 +43,4 @@ func writeSynced(on files, path string, content []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// weather reports an error that says nothing about what is stored: the disk is
-// full, absent or not ours to write. Such a start is not held against the spool.
-func weather(err error) bool {
-	for _, e := range []error{
-		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ENOMEM,
-		syscall.EMFILE, syscall.ENFILE, fs.ErrPermission,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
