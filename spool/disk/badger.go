@@ -36,13 +36,16 @@ func (onDisk) open(o *Options) (engine, error) {
 		err = e.latch.tally.begin()
 	}
 	if err == nil {
-		e.files, err = openFolder(o.Dir)
+		e.files, err = openFolder(o.Dir, o.Log)
 	}
 	if err == nil {
 		e.files.anchor = newAnchor(e.db, o.Dir)
 	}
 	if err == nil {
 		err = e.files.settle(measureEvery)
+	}
+	if err == nil && e.files.behind { // Badger has used the logs up
+		err = dropManifestCopy(o.Dir)
 	}
 	if err == nil {
 		err = letGo(o.Dir)

@@ -270,7 +270,8 @@ func (c *committer) write(records int) error {
 	}
 	c.mark = next
 	if next.commits >= c.high.noted.commits+markEvery {
-		if err := c.high.note(next); err != nil {
+		// Without room the note waits for the next commit.
+		if err := c.high.note(next); err != nil && !noRoom(err) {
 			return err
 		}
 	}

@@ -10,7 +10,8 @@ import (
 // cannot.
 func fallocate(f *os.File, size int64) (bool, error) {
 	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
-	if err == unix.EOPNOTSUPP {
+	switch err {
+	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.ENODEV:
 		return false, nil
 	}
 	return err == nil, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -22,9 +23,11 @@ type folder struct {
 	moved    atomic.Int64 // bytes that went through the mapped files
 	ahead    paver
 	anchor   *anchor
+	log      *slog.Logger
 
 	compacting bool // what is replaced is kept, and the copy stays as it is
 	copied     stamp
+	behind     bool // there was no room for a copy
 	level0     int // tables that lie over each other, when it was last copied
 
 	mu    sync.Mutex // protects the fields below
@@ -32,12 +35,12 @@ type folder struct {
 	since int64      // written since
 }
 
-func openFolder(dir string) (*folder, error) {
+func openFolder(dir string, log *slog.Logger) (*folder, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open spool folder: %w", err)
 	}
-	return &folder{dir: dir, d: d, names: newNames(), ahead: paver{dir: dir, stale: true}}, nil
+	return &folder{dir: dir, d: d, log: log, names: newNames(), ahead: paver{dir: dir, stale: true}}, nil
 }
 
 // measureEvery is how many bytes are written between two looks at the files.
@@ -106,7 +109,11 @@ func (f *folder) copy(m *manifest, at stamp) (current bool, err error) {
 	}
 	f.level0 = m.level0()
 	err = m.copyTo(f.dir)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	was := f.behind
+	if f.behind = noRoom(err); f.behind {
+		if !was {
+			f.log.Warn("no room for a copy of the spool's MANIFEST; what it names is kept until there is", "err", err)
+		}
 		return false, nil
 	}
 	if err != nil {

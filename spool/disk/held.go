@@ -71,12 +71,24 @@ func (m *mender) hold() error {
 	if m.room != nil {
 		if room, err := m.room(); err != nil || room < size {
 			if err == nil {
-				m.log.Warn("no room for copies of the spool's logs; a power cut during this start may cost the last of them", "bytes", size)
+				m.warnNoCopies(size)
 				err = letGo(m.dir)
 			}
 			return err
 		}
 	}
+	if err = m.copyLogs(logs); noRoom(err) {
+		m.warnNoCopies(size)
+		return letGo(m.dir)
+	}
+	return err
+}
+
+func (m *mender) warnNoCopies(size int64) {
+	m.log.Warn("no room for copies of the spool's logs; a power cut during this start may cost the last of them", "bytes", size)
+}
+
+func (m *mender) copyLogs(logs []string) error {
 	to, names := guardFile(m.dir, heldName), ""
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return fmt.Errorf("hold logs: %w", err)

@@ -19,7 +19,11 @@ func keep(on files, path string, content []byte) error {
 	err := on.mkdir(filepath.Dir(path))
 	next := path + ".new"
 	if err == nil {
-		err = writeSynced(on, next, content)
+		if err = writeSynced(on, next, content); noRoom(err) {
+			if f, cerr := on.create(next); cerr == nil { // give back what there was
+				f.Close()
+			}
+		}
 	}
 	if err == nil {
 		err = on.rename(next, path)

@@ -177,13 +177,29 @@ func (m *manifest) tables() []uint64 {
 	return ids
 }
 
-// copyManifest keeps the meaning of the manifest as it is now.
+// copyManifest keeps the meaning of the manifest as it is at the end. Where there
+// is no room for that there is no copy: no log would make good what an old one
+// does not know.
 func copyManifest(dir string) error {
 	m, err := readManifest(filepath.Join(dir, manifestName))
 	if err != nil {
 		return err
 	}
-	return m.copyTo(dir)
+	if err = m.copyTo(dir); noRoom(err) {
+		return dropManifestCopy(dir)
+	}
+	return err
+}
+
+func dropManifestCopy(dir string) error {
+	err := os.Remove(guardFile(dir, manifestName))
+	if err == nil {
+		err = syncFolder(guardFile(dir, ""))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("drop copy of manifest: %w", err)
+	}
+	return nil
 }
 
 func (m *manifest) copyTo(dir string) error {

@@ -284,7 +284,10 @@ func (m *mender) replace(path string, b []byte) error {
 		return fmt.Errorf("read manifest: %w", err)
 	}
 	if len(damaged) > 0 {
-		if err := keep(osFiles{}, filepath.Join(m.dir, quarantineName, manifestName), damaged); err != nil {
+		err := keep(osFiles{}, filepath.Join(m.dir, quarantineName, manifestName), damaged)
+		if noRoom(err) { // it is only evidence
+			m.log.Warn("damaged MANIFEST was not kept", "err", err)
+		} else if err != nil {
 			return err
 		}
 	}

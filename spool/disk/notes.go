@@ -13,10 +13,15 @@ func (c *committer) takeNotes(now time.Time, next func(time.Time)) error {
 			next(now.Add(idleLook))
 			return err
 		} else {
-			c.defsDue, c.defsDone = time.Time{}, now
-			if err := c.copyDefs(); err != nil {
+			err := c.copyDefs()
+			if noRoom(err) { // less than it seemed
+				next(now.Add(idleLook))
+				return nil
+			}
+			if err != nil {
 				return err
 			}
+			c.defsDue, c.defsDone = time.Time{}, now
 		}
 	}
 	if c.settled.IsZero() || c.starts.failed == 0 {
@@ -30,6 +35,11 @@ func (c *committer) takeNotes(now time.Time, next func(time.Time)) error {
 		next(now.Add(idleLook))
 		return err
 	}
+	err := c.starts.good()
+	if noRoom(err) {
+		next(now.Add(idleLook))
+		return nil
+	}
 	c.settled = time.Time{}
-	return c.starts.good()
+	return err
 }

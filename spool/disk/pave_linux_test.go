@@ -77,3 +77,20 @@ func TestPave(t *testing.T) {
 		t.Errorf("the next log begins with %.8q and has %d bytes (%v)", b, len(b), err)
 	}
 }
+
+// TestPaveWithoutHoles: a file system that tells nothing of holes is left alone.
+func TestPaveWithoutHoles(t *testing.T) {
+	f, err := os.Open("/proc/self/maps") // as of such a file system
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := paver{f: f}
+	for range 3 {
+		if err := p.pave(1 << 20); err != nil {
+			t.Fatalf("pave = %v, want that it does without", err)
+		}
+	}
+	if p.f != nil {
+		t.Error("it is tried again and again")
+	}
+}

@@ -67,7 +67,8 @@ func open(o Options, st *starts, aside string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := st.begin(); err != nil {
+	// Without room a start is not counted: what it fails of is that.
+	if err := st.begin(); err != nil && !noRoom(err) {
 		return nil, err
 	}
 	s, err := openStore(o, suspect)
@@ -81,7 +82,10 @@ func open(o Options, st *starts, aside string) (*Store, error) {
 		return nil, err
 	}
 	s.starts = st
-	return s, st.opened()
+	if err := st.opened(); err != nil && !noRoom(err) {
+		return nil, errors.Join(err, s.closeFiles(false))
+	}
+	return s, nil
 }
 
 func openStore(o Options, suspect bool) (_ *Store, err error) {

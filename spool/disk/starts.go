@@ -81,11 +81,16 @@ func (s *starts) forget() error {
 
 // good forgets all failures.
 func (s *starts) good() error {
-	if s.failed == 0 {
+	was := s.failed
+	if was == 0 {
 		return nil
 	}
 	s.failed = 0
-	return s.note(phaseOpen)
+	err := s.note(phaseOpen)
+	if err != nil {
+		s.failed = was // so that it is tried again
+	}
+	return err
 }
 
 func (s *starts) note(phase string) error {

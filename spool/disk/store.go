@@ -316,9 +316,17 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// leaveNotes writes, at a clean stop, what the next start compares with.
-func (s *Store) leaveNotes() error {
-	return errors.Join(s.high.note(s.mark), s.copyDefs(), s.starts.good())
+// leaveNotes writes, at a clean stop, what the next start compares with. Where
+// there is no room the older ones stay, which say less and nothing that is wrong.
+func (s *Store) leaveNotes() (err error) {
+	for _, note := range []func() error{func() error { return s.high.note(s.mark) }, s.copyDefs, s.starts.good} {
+		if e := note(); noRoom(e) {
+			s.opts.Log.Warn("no room for a note of the spool's end", "dir", s.opts.Dir, "err", e)
+		} else {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 // snapshot is the database as of one commit, shared by readers.
