@@ -20,10 +20,10 @@ func (onDisk) boot() string                                     { return bootID(
 
 func (onDisk) wanted(o *Options) (int64, error) { return o.wanted() }
 
-func (onDisk) mend(o *Options) (suspect bool, err error) {
+func (onDisk) mend(o *Options) (mended, error) {
 	m := mender{dir: o.Dir, log: o.Log, tell: o.tell, room: o.spare}
-	err = m.run()
-	return m.suspect, err
+	err := m.run()
+	return mended{suspect: m.suspect, chunks: m.chunks}, err
 }
 
 func (onDisk) open(o *Options) (engine, error) {

@@ -20,9 +20,13 @@ const idleLook = time.Second
 func (s *Store) Run(ctx context.Context) error {
 	now := s.opts.Now()
 	c := &committer{Store: s, ended: now.Add(-s.opts.CommitWindow), settled: now.Add(settledAfter)}
-	c.janitor.store, c.janitor.passes = s, 1 // what the last life left half done
-	if s.level.floor > 0 {                   // and what it had freed nobody knows
-		c.janitor.freed, c.janitor.since = 1, now
+	// What the last life had freed, and not given back, is done first.
+	c.janitor.store, c.janitor.passes = s, reclaimPasses
+	if c.janitor.freed = s.left; s.level.floor > 0 {
+		c.janitor.freed = max(1, s.left)
+	}
+	if c.janitor.freed > 0 {
+		c.janitor.since = now
 	}
 	err := c.run(ctx)
 	if err = c.janitor.wait(err); err != nil {

@@ -44,8 +44,9 @@
 //
 // Before Badger opens, a ballast is given up on a full volume (ballast.go),
 // starts are counted and a folder that fails is set aside (starts.go), every
-// block of every table is verified, and the manifest is compared with the
-// tables and a copy (mend.go). Afterwards the mark of the last commit is compared
+// block of every table is verified, the manifest is compared with the
+// tables and a copy (mend.go), and what is dead in the value logs is counted anew
+// (recount.go). Afterwards the mark of the last commit is compared
 // with one that was noted apart (highwater.go), lost index entries are made anew
 // from chunks (rebuild.go), lost chunks brought back from the value logs
 // (salvage.go), and definitions from their copy (defcopy.go). Whatever is damaged

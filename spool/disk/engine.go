@@ -20,10 +20,17 @@ type ground interface {
 	// wanted is how many bytes must be free to open the engine.
 	wanted(o *Options) (int64, error)
 	// mend puts right what would keep the engine from opening, or would make
-	// it throw data away. suspect tells that keys may be missing, or may be
-	// there that were deleted.
-	mend(o *Options) (suspect bool, err error)
+	// it throw data away.
+	mend(o *Options) (mended, error)
 	open(o *Options) (engine, error)
+}
+
+// mended is what was found before the engine opened.
+type mended struct {
+	suspect bool // keys may be missing, or may be there that were deleted
+	// chunks is how many bytes, beside keys and values, are kept for chunks,
+	// those that were deleted and still wait for a compaction among them.
+	chunks int64
 }
 
 // engine is an ordered store of keys and values. It belongs to the writer, but

@@ -96,8 +96,8 @@ func fill(t *testing.T, o Options, n int) {
 // openUntilFlushed opens Badger as a start does, up to where the logs are gone.
 func openUntilFlushed(t *testing.T, o *Options) {
 	t.Helper()
-	if suspect, err := (onDisk{}).mend(o); err != nil || suspect {
-		t.Fatalf("mend: suspect %v, %v", suspect, err)
+	if found, err := (onDisk{}).mend(o); err != nil || found.suspect {
+		t.Fatalf("mend: suspect %v, %v", found.suspect, err)
 	}
 	before, err := logsIn(o.Dir, ".mem")
 	if err != nil {

@@ -28,13 +28,15 @@ type mender struct {
 	// suspect: tables are missing or may be too many, so the index has to be
 	// compared with what the chunks say.
 	suspect bool
+	// chunks is how many bytes the chunks have that keys lead to, deleted ones too.
+	chunks int64
 	// room is how many bytes may be written, besides what Badger needs to open;
 	// nil is enough.
 	room func() (int64, error)
 }
 
 func (m *mender) run() error {
-	for _, step := range []func() error{m.ours, m.putBack, m.empty, m.keys, m.tables, m.manifest, m.hold} {
+	for _, step := range []func() error{m.ours, m.putBack, m.empty, m.keys, m.tables, m.manifest, m.recount, m.hold} {
 		if err := step(); err != nil {
 			return err
 		}

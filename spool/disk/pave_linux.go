@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Badger's write-ahead log is a file with a hole where nothing was written yet.
@@ -102,13 +100,12 @@ func (p *paver) used() (bool, error) {
 // keep more than a page at once as one piece, and write it as one, again and
 // again.
 func (p *paver) extend() error {
-	hole, err := unix.Seek(int(p.f.Fd()), p.end, unix.SEEK_HOLE)
-	switch err {
-	case nil:
-	case unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS, unix.ENXIO:
-		return p.close() // no holes are told of here, or none is left: it works without
-	default:
+	hole, told, err := nextHole(p.f, p.end)
+	if err != nil {
 		return err
+	}
+	if !told {
+		return p.close() // it works without
 	}
 	info, err := p.f.Stat()
 	if err != nil {

@@ -63,7 +63,7 @@ func open(o Options, st *starts, aside string) (*Store, error) {
 	if err := roomToOpen(&o); err != nil {
 		return nil, err
 	}
-	suspect, err := o.on.mend(&o)
+	found, err := o.on.mend(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func open(o Options, st *starts, aside string) (*Store, error) {
 	if err := st.begin(); err != nil && !noRoom(err) {
 		return nil, err
 	}
-	s, err := openStore(o, suspect)
+	s, err := openStore(o, found)
 	if err == nil && aside != "" {
 		err = s.bequeath(aside)
 	}
@@ -88,7 +88,7 @@ func open(o Options, st *starts, aside string) (*Store, error) {
 	return s, nil
 }
 
-func openStore(o Options, suspect bool) (_ *Store, err error) {
+func openStore(o Options, found mended) (_ *Store, err error) {
 	s := &Store{
 		opts: o, index: newIndex(), cache: &chunkCache{max: o.CacheBytes},
 		wake: make(chan struct{}, 1), moved: make(chan struct{}), staged: newGroup(),
@@ -106,7 +106,7 @@ func openStore(o Options, suspect bool) (_ *Store, err error) {
 		return nil, fmt.Errorf("open spool %s: %w", o.Dir, err)
 	}
 	s.out = newWriter(s.engine)
-	if err := s.recover(suspect); err != nil {
+	if err := s.recover(found); err != nil {
 		return nil, errors.Join(fmt.Errorf("open spool %s: %w", o.Dir, err), s.closeFiles(false))
 	}
 	return s, nil
@@ -124,7 +124,7 @@ func (s *Store) closeFiles(sound bool) error {
 
 // recover brings the database into the state the last commits left it in and
 // fills the index.
-func (s *Store) recover(suspect bool) (err error) {
+func (s *Store) recover(found mended) (err error) {
 	if s.high, err = openHighWater(s.opts.on, s.opts.Dir); err != nil {
 		return err
 	}
@@ -141,18 +141,19 @@ func (s *Store) recover(suspect bool) (err error) {
 	// Each chunk had a commit or a record of its own, so no chunk that ever was
 	// has this number: what is found of one that went is never taken for another.
 	s.index.next = s.mark.commits + s.mark.records + 1
-	if s.torn = suspect; suspect {
+	if s.torn = found.suspect; s.torn {
 		if err := s.recallDefs(); err != nil {
 			return err
 		}
 	}
 	r := recovery{
 		s: s, depths: make(map[spool.QueueID]*spool.Depth),
-		suspect: suspect || torn, broken: make(map[string]bool),
+		suspect: found.suspect || torn, broken: make(map[string]bool),
 	}
 	if err := r.run(); err != nil {
 		return err
 	}
+	s.left = max(0, found.chunks-r.live)
 	if err := s.engine.measure(); err != nil {
 		return err
 	}
@@ -251,6 +252,7 @@ type recovery struct {
 	bad     int             // damaged index entries
 	broken  map[string]bool // their keys, see rebuild.go
 	suspect bool            // index entries may be missing
+	live    int64           // bytes of chunks outside of the tables, at least
 }
 
 func (r *recovery) run() error {
@@ -382,6 +384,9 @@ func (r *recovery) entry(e *entry) {
 		r.changes.set(key, e.encode())
 	}
 	ix.refs.set(e.chunk, refs+1)
+	if refs&refCount == 0 && int64(e.weight) >= ix.inline {
+		r.live += int64(e.weight) + recordBytesMin
+	}
 	qi := ix.queues[e.queue]
 	if qi == nil {
 		qi = &queueIndex{id: e.queue, head: e.first}

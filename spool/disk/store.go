@@ -25,7 +25,8 @@ type Store struct {
 	mark   mark       // of the last commit
 	starts *starts    // the writer's
 
-	torn   bool // definitions may be missing; set by Open
+	torn   bool  // definitions may be missing; set by Open
+	left   int64 // bytes of deleted chunks that the last life did not give back; set by Open
 	opened time.Time
 	writes writes       // when opened
 	budget atomic.Int64 // as in opts; tests change it

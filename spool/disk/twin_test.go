@@ -219,7 +219,7 @@ func (d *twin) lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 func (d *twin) volume(string) (free, total int64, err error) { return d.free, 1 << 41, nil }
 func (d *twin) boot() string                                 { return strings.Repeat("x", d.starts+1) }
-func (d *twin) mend(*Options) (bool, error)                  { return false, nil }
+func (d *twin) mend(*Options) (mended, error)                { return mended{}, nil }
 
 func (d *twin) wanted(*Options) (int64, error) { return 0, nil }
 

@@ -27,6 +27,8 @@ const (
 	metaPointer   = 1 << 1
 	metaEndOfTxn  = 1 << 7
 	logRecordHead = 2 + 3*binary.MaxVarintLen64
+	// recordBytesMin is the least that a chunk's record has beside it.
+	recordBytesMin = 2 + 4 + 9 + logVersion + 4
 )
 
 // logRecord is one record of a log. key and value are valid until the next.
