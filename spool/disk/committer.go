@@ -273,6 +273,9 @@ func (c *committer) write(records int) error {
 		return err
 	}
 	c.mark = next
+	if err := c.jots.jot(next); err != nil { // it is the notes that count
+		c.opts.Log.Warn("marks are only noted now and then from here on", "dir", c.opts.Dir, "err", err)
+	}
 	if next.commits >= c.high.noted.commits+markEvery {
 		// Without room the note waits for the next commit.
 		if err := c.high.note(next); err != nil && !noRoom(err) {

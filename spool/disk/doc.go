@@ -140,6 +140,7 @@
 //	owner              the lock, and who has it
 //	quarantine/        what was damaged, as it was
 //	guard/highwater    at 0 and 4096 in turn: commits u64, records u64, crc u32
+//	guard/jotted       the same at 0 and 64, not synced
 //	guard/definitions  u8 format, then for each uv length, name, uv length, value;
 //	                   crc u32 of all before
 //	guard/MANIFEST     what Badger's said, as one change set

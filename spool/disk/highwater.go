@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -13,8 +12,9 @@ import (
 
 // Badger drops what it cannot read at the end of its logs and says nothing. So
 // each commit also writes a mark, its number and how many records were written
-// so far, and now and then the mark is noted in a file of its own. A database
-// whose mark lies below the noted one has lost commits.
+// so far, and now and then the mark is noted in a file of its own; in between it
+// is jotted down (jot.go). A database whose mark lies below the noted one has lost
+// commits.
 
 // markEvery is how many commits pass between two notes: 4 kB are written for
 // each.
@@ -75,27 +75,10 @@ func openHighWater(on files, dir string) (*highWater, error) {
 		return nil, fmt.Errorf("open high-water file: %w", err)
 	}
 	h := &highWater{f: f}
-	if h.noted, h.turn, err = readMarks(f); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if h.noted, h.turn, err = newestMark(f, markSlot); err != nil {
+		return nil, errors.Join(fmt.Errorf("read high-water file: %w", err), f.Close())
 	}
 	return h, nil
-}
-
-// readMarks gives the newest mark of the file, and the place of the next.
-func readMarks(f io.ReaderAt) (newest mark, next int64, err error) {
-	for turn := range int64(2) {
-		b := make([]byte, markBytes)
-		if _, err := f.ReadAt(b, turn*markSlot); err != nil {
-			if errors.Is(err, io.EOF) {
-				continue
-			}
-			return newest, next, fmt.Errorf("read high-water file: %w", err)
-		}
-		if m, err := decodeMark(b); err == nil && m.commits >= newest.commits {
-			newest, next = m, 1-turn
-		}
-	}
-	return newest, next, nil
 }
 
 // notedMark reads the file of a spool that may be in use.
@@ -105,8 +88,14 @@ func notedMark(dir string) (mark, error) {
 		return mark{}, fmt.Errorf("read high-water file: %w", err)
 	}
 	defer f.Close()
-	m, _, err := readMarks(f)
-	return m, err
+	m, _, err := newestMark(f, markSlot)
+	if err != nil {
+		return m, fmt.Errorf("read high-water file: %w", err)
+	}
+	if jotted, err := jottedMark(dir); err == nil && jotted.commits > m.commits {
+		m = jotted
+	}
+	return m, nil
 }
 
 // note writes a mark that is durable in the database.
@@ -137,6 +126,9 @@ func (s *Store) compare() error {
 	}
 	s.mark = have
 	noted := s.high.noted
+	if s.jotted.commits > noted.commits {
+		noted = s.jotted
+	}
 	if have.commits >= noted.commits {
 		return nil
 	}

@@ -119,6 +119,7 @@ func (s *Store) closeFiles(sound bool) error {
 	if s.high != nil {
 		err = errors.Join(err, s.high.close())
 	}
+	err = errors.Join(err, s.jots.close())
 	return err
 }
 
@@ -127,6 +128,9 @@ func (s *Store) closeFiles(sound bool) error {
 func (s *Store) recover(found mended) (err error) {
 	if s.high, err = openHighWater(s.opts.on, s.opts.Dir); err != nil {
 		return err
+	}
+	if s.jots, s.jotted, err = openJotter(s.opts.on, s.opts.Dir); err != nil {
+		s.opts.Log.Warn("marks are only noted now and then", "dir", s.opts.Dir, "err", err)
 	}
 	if err := s.schema(); err != nil {
 		return err

@@ -23,6 +23,8 @@ type Store struct {
 	grave  quarantine
 	high   *highWater // the writer's, as mark is
 	mark   mark       // of the last commit
+	jots   jotter     // the writer's, too
+	jotted mark       // by the last life
 	starts *starts    // the writer's
 
 	torn   bool  // definitions may be missing; set by Open
