@@ -102,7 +102,7 @@ func readWitness(path string) (mark, error) {
 		return mark{}, err
 	}
 	defer f.Close()
-	m, _, err := readMarks(f)
+	m, _, err := newestMark(f, markSlot)
 	if err == nil && m.records == 0 {
 		err = fmt.Errorf("%s is none, or damaged", path)
 	}

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -74,10 +75,14 @@ func (e *badgerEngine) compacts() (bytes int64, err error) {
 
 // hold begins a compaction: nothing that is replaced goes from now on. Older
 // anchors go before, as Badger does not drop what was deleted after one was cast.
+// Without a copy of the manifest there would be nothing to go back to.
 func (e *badgerEngine) hold() error {
 	e.files.anchor.cast()
 	if err := e.settled(0); err != nil {
 		return err
+	}
+	if e.files.behind {
+		return fmt.Errorf("%w: not even the copy of the MANIFEST fits", errNoSpace)
 	}
 	e.files.compacting, e.compacted = true, make(chan struct{})
 	return nil

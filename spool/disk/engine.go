@@ -51,8 +51,8 @@ type engine interface {
 	flush(scratch []byte) error
 	// A compaction is also wanted when the engine is crowded. The writer holds
 	// all that there is, has compact run, whose error is no harm, and proves
-	// that nothing is missing; an error of these two is the end. Only then it
-	// may flush or sweep again.
+	// that nothing is missing; an error of these two is the end, but for
+	// errNoSpace of hold, and of flush. Only then it may flush or sweep again.
 	crowded() bool
 	// compacts is how many bytes a compaction would write.
 	compacts() (int64, error)

@@ -28,7 +28,7 @@ type folder struct {
 	compacting bool // what is replaced is kept, and the copy stays as it is
 	copied     stamp
 	behind     bool // there was no room for a copy
-	level0     int // tables that lie over each other, when it was last copied
+	level0     int  // tables that lie over each other, when it was last copied
 
 	mu    sync.Mutex // protects the fields below
 	bytes int64      // allocated, as last measured

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -39,7 +40,7 @@ type janitor struct {
 
 	done   chan struct{} // closed when the compaction has ended
 	failed error         // of the compaction
-	again  time.Time     // not before then, after one that failed
+	again  time.Time     // not before then, after one that failed or had no room
 	passes int           // value log files that may still be rewritten; 0: none is left
 }
 
@@ -78,7 +79,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		return look, nil
 	}
 	at := j.due(c, full || tight && j.freed >= reclaimSoon)
-	if at.After(now) {
+	if at = later(at, j.again); at.After(now) {
 		next(at)
 		return look, nil
 	}
@@ -111,7 +112,10 @@ func (c *committer) reclaim() error {
 	}
 	// Readers' snapshots keep what was deleted after them, so they move on.
 	c.refresh(func() {})
-	if err := c.engine.flush(scratch); err != nil {
+	if err := c.engine.flush(scratch); errors.Is(err, errNoSpace) {
+		c.janitor.again = c.opts.Now().Add(idleLook)
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("flush memtable: %w", err)
 	}
 	c.janitor.freed, c.janitor.since = 0, time.Time{}
@@ -120,7 +124,10 @@ func (c *committer) reclaim() error {
 
 // start begins a compaction beside the writer.
 func (j *janitor) start() error {
-	if err := j.store.engine.hold(); err != nil {
+	if err := j.store.engine.hold(); errors.Is(err, errNoSpace) {
+		j.again = j.store.opts.Now().Add(idleLook)
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("begin compaction: %w", err)
 	}
 	j.done, j.failed = make(chan struct{}), nil

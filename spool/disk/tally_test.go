@@ -472,6 +472,20 @@ func TestNothingGoesBeforeTheProof(t *testing.T) {
 	if err := e.settled(measureEvery); err != nil {
 		t.Fatal(err)
 	}
+	written := make(chan error, 1)
+	go func() { written <- e.commit([]change{{[]byte("d"), []byte("decided by what is hidden")}}) }()
+	select {
+	case err := <-written:
+		t.Errorf("something was written meanwhile (%v)", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	e.latch.tally.mu.Lock()
+	e.latch.tally.moved = make(chan struct{})
+	e.latch.tally.mu.Unlock()
+	close(e.compacted)
+	if err := <-written; err == nil {
+		t.Error("a table is missing, and something was written all the same")
+	}
 	l.die()
 	l.open()
 	l.check()
