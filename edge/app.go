@@ -13,7 +13,7 @@
 //	admin       HTTP: health, metrics, status
 //	clock       watches whether the wall clock turns out to have been wrong
 //	watchdog    answers systemd while the log still commits
-//	memory      holds publishers back when there is too much in memory
+//	memory      ends the alarm that holds publishers back when there is too much in memory
 //	config      watches the configuration file, and hears SIGHUP
 //
 // The spool outlives all others: doors close and shovels finish first, then
@@ -116,7 +116,7 @@ func build(o Options) (*App, error) {
 	}
 	a.mqttUsers.Store(mqttUsers)
 	size := sizesOf(o.Config.Profile)
-	limitHeap(size)
+	limitHeap(size, config.AvailableMemory())
 	if err := a.openSpool(); err != nil {
 		return nil, err
 	}
@@ -167,10 +167,8 @@ func (a *App) openSpool() error {
 
 func (a *App) openBroker(size sizes) error {
 	var err error
-	a.memory = &memoryAlarm{
-		Log: a.store, used: runtimeMemory, most: config.AvailableMemory() / 100 * memoryHigh,
-		tell: func(text string) { a.pressure(troubleMemory, text) },
-	}
+	a.memory = newMemoryAlarm(a.store, config.AvailableMemory(), newMemoryGauge().used,
+		func(text string) { a.pressure(troubleMemory, text) })
 	a.devices = newDevices(a)
 	a.broker, err = broker.Open(broker.Options{
 		Log: a.memory, Limits: size.core, QueueTypes: queueTypes(a.cfg.Load().AMQP.MapQueueTypes),

@@ -50,11 +50,16 @@ func sizesOf(p config.Profile) sizes {
 	}
 }
 
-// limitHeap has the collector keep within the profile, unless the operator
-// set GOMEMLIMIT or GOGC himself.
-func limitHeap(s sizes) {
+// limitHeap has the collector keep within the profile, and where that is less
+// within what the memory alarm calls calm, unless the operator set GOMEMLIMIT or
+// GOGC himself. available is what the process may use; 0 is unknown.
+func limitHeap(s sizes, available int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(s.heapBytes)
+		most := s.heapBytes
+		if available > 0 {
+			most = min(most, share(available, memoryCalm))
+		}
+		debug.SetMemoryLimit(most)
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(s.gcPercent)

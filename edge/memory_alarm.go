@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"leveret/spool"
@@ -15,14 +15,24 @@ import (
 // than it should, there is no room for what publishers bring, whatever the disk
 // has. Everything that can grow has a bound, so that this is for the sum of them
 // on a machine, or in a control group, that is smaller than its profile.
+//
+// Memory grows by what publishers bring, and faster than any clock that would be
+// worth its wakeups: 70 MiB are full in a fifth of a second. So it is they who
+// look, since each of them asks for room before or after each batch. A process
+// that is idle is not woken.
 type memoryAlarm struct {
 	spool.Log
-	most int64        // bytes from which it rings; 0: never
-	used func() int64 // bytes
-	tell func(text string)
+	most  int64        // bytes from which it rings; 0: never
+	used  func() int64 // bytes; one call at a time
+	tell  func(text string)
+	began time.Time
 
-	mu   sync.Mutex    // protects the field below
+	looked atomic.Int64  // when somebody last looked, after began
+	rang   chan struct{} // a note that it has begun to ring
+
+	mu   sync.Mutex    // protects the fields below, and used
 	over chan struct{} // closed when it is over; nil: all is well
+	left bool          // run has ended: nobody would end the alarm
 }
 
 // troubleMemory names the alarm in health and status.
@@ -30,14 +40,29 @@ const troubleMemory = "memory"
 
 const (
 	// memoryHigh and memoryCalm are shares, in percent, of what the process may
-	// use: where the alarm begins and ends.
+	// use: where the alarm begins and ends. The collector is told to stay under
+	// the second, so that what is above it is in use and no garbage.
 	memoryHigh = 60
 	memoryCalm = 50
-	memoryLook = time.Second
+	// memoryLook is how often publishers look, all together. A gigabyte a second,
+	// far more than small machines can take, is 2 MiB in it.
+	memoryLook = 2 * time.Millisecond
+	// memoryWait is how often it is looked whether the alarm is over.
+	memoryWait = time.Second
 )
+
+func newMemoryAlarm(log spool.Log, available int64, used func() int64, tell func(text string)) *memoryAlarm {
+	return &memoryAlarm{
+		Log: log, most: share(available, memoryHigh), used: used, tell: tell,
+		began: time.Now(), rang: make(chan struct{}, 1),
+	}
+}
+
+func share(of int64, percent int64) int64 { return of / 100 * percent }
 
 // Room implements spool.Log.
 func (m *memoryAlarm) Room() <-chan struct{} {
+	m.lookAgain()
 	m.mu.Lock()
 	over := m.over
 	m.mu.Unlock()
@@ -58,61 +83,82 @@ func (m *memoryAlarm) NoRoom() string {
 	return ""
 }
 
-// run looks every second.
+// lookAgain looks unless somebody has just looked.
+func (m *memoryAlarm) lookAgain() {
+	now, last := int64(time.Since(m.began)), m.looked.Load()
+	if m.most == 0 || now-last < int64(memoryLook) || !m.looked.CompareAndSwap(last, now) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over != nil || m.left || m.used() < m.most {
+		return
+	}
+	m.over = make(chan struct{})
+	select {
+	case m.rang <- struct{}{}:
+	default: // the note of the time before was not read yet
+	}
+}
+
+// run ends what publishers have begun.
 func (m *memoryAlarm) run(ctx context.Context) error {
-	defer m.set(false, 0)
-	look := time.NewTicker(memoryLook)
-	defer look.Stop()
+	defer m.leave()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-look.C:
-			m.look()
+		case <-m.rang:
+			m.ring(ctx)
 		}
 	}
 }
 
-func (m *memoryAlarm) look() {
-	if m.most == 0 {
+// ring holds publishers until there is clearly less in use. Nobody is told of
+// what turns out to be garbage that the collector had not come to.
+func (m *memoryAlarm) ring(ctx context.Context) {
+	used, calm := m.collect()
+	if calm {
 		return
 	}
-	used := m.used()
-	if used >= m.most {
-		debug.FreeOSMemory() // it may be garbage alone
-		used = m.used()
-	}
-	switch {
-	case used >= m.most:
-		m.set(true, used)
-	case used < m.most/memoryHigh*memoryCalm:
-		m.set(false, used)
+	m.tell(fmt.Sprintf("%d MiB of memory are in use, from %d MiB on publishers wait until something is consumed", used>>20, m.most>>20))
+	defer m.tell("")
+	look := time.NewTicker(memoryWait)
+	defer look.Stop()
+	for !calm {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			_, calm = m.collect()
+		}
 	}
 }
 
-func (m *memoryAlarm) set(high bool, used int64) {
+// collect looks at what is in use without the garbage, and ends the alarm when
+// it is little enough. With publishers held nobody else would have it collected.
+func (m *memoryAlarm) collect() (used int64, calm bool) {
+	debug.FreeOSMemory()
 	m.mu.Lock()
-	was := m.over != nil
-	switch {
-	case high && !was:
-		m.over = make(chan struct{})
-	case !high && was:
+	defer m.mu.Unlock()
+	used = m.used()
+	if calm = used < m.most/memoryHigh*memoryCalm; calm {
+		m.endLocked()
+	}
+	return used, calm
+}
+
+// leave ends the alarm for good: the doors close, and nobody is to wait.
+func (m *memoryAlarm) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = true
+	m.endLocked()
+}
+
+func (m *memoryAlarm) endLocked() {
+	if m.over != nil {
 		close(m.over)
 		m.over = nil
 	}
-	m.mu.Unlock()
-	switch {
-	case high && !was:
-		m.tell(fmt.Sprintf("%d MiB of memory are in use, from %d MiB on publishers wait until something is consumed", used>>20, m.most>>20))
-	case !high && was:
-		m.tell("")
-	}
-}
-
-// runtimeMemory is what the process has of the machine's memory, without the
-// spool's files, which the kernel takes back when it needs to.
-func runtimeMemory() int64 {
-	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(s)
-	return int64(s[0].Value.Uint64() - s[1].Value.Uint64())
 }

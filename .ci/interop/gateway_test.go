@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"syscall"
@@ -21,9 +22,11 @@ const (
 type gateway struct {
 	dir   string // leveret.toml and data
 	doors map[string]string
-	proc  *process
-	peak  int64         // most bytes resident in any of the runs so far
-	cost  time.Duration // processor time that the last start took
+	// launch is what the command line begins with, as to run in a control group.
+	launch []string
+	proc   *process
+	peak   int64         // most bytes resident in any of the runs so far
+	cost   time.Duration // processor time that the last start took
 }
 
 // Doors, as the log and the configuration name them.
@@ -66,6 +69,15 @@ func (g *gateway) args() []string {
 	return args
 }
 
+// command is the broker's, behind what launches it.
+func (g *gateway) command() *exec.Cmd {
+	cmd := leveretCommand(g.args()...)
+	if len(g.launch) == 0 {
+		return cmd
+	}
+	return exec.Command(g.launch[0], append(g.launch[1:], cmd.Args...)...)
+}
+
 var (
 	listeningLine = regexp.MustCompile(`msg="?listening"?`)
 	doorAttr      = regexp.MustCompile(`\bdoor="?([a-z]+)`)
@@ -75,7 +87,7 @@ var (
 // start runs the broker and returns when all doors are open.
 func (g *gateway) start() error {
 	open := make(chan [2]string, 16)
-	proc, err := startProcess(leveretCommand(g.args()...), func(line string) {
+	proc, err := startProcess(g.command(), func(line string) {
 		if !listeningLine.MatchString(line) {
 			return
 		}
