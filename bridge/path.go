@@ -5,10 +5,13 @@ import "strings"
 const (
 	// HeaderPath, in a message that came or goes over a remote MQTT broker, is
 	// the nodes that it has been at, in order, with spaces between them. It is
-	// a user property of the same name there.
+	// a user property of the same name there. Only a peer that names its node is
+	// believed about it: a message that has been here is not taken again, and
+	// nobody else is to say that of one.
 	HeaderPath = "x-leveret-path"
 	// UserNode is a user property of CONNECT and CONNACK: the node of a broker of
-	// our kind. One that says it is told ours.
+	// our kind. One that says it is told ours. AMQP 0-9-1 has it among the client's
+	// properties.
 	UserNode = "leveret-node"
 
 	// hopsMax bounds a path: who has been at more nodes than that is lost.

@@ -47,6 +47,7 @@ const KeyMax = shortMax
 type Told struct {
 	Publisher string // HeaderPublisher
 	Topic     string // HeaderTopic
+	Path      bool   // the publisher is believed where the message has been, see HeaderPath
 	Dots      Dots
 }
 
@@ -100,18 +101,22 @@ func PropertiesFromMQTT(from mqttwire.Properties, qos byte, retain bool, told To
 			header(headerPayloadFormat, int32(entry.Number))
 		}
 	}
-	to.Headers = appendUserProperties(to.Headers, from)
+	to.Headers = appendUserProperties(to.Headers, from, told.Path)
 	return to.Encode()
 }
 
 // appendUserProperties makes headers of user properties, in their order. Of a
 // repeated name the first one becomes a header. When that loses something, all
-// of them go along once more as they were.
-func appendUserProperties(headers amqp.Table, from mqttwire.Properties) amqp.Table {
+// of them go along once more as they were, but for the path: it changes on the
+// way, and a copy would hide where the message has been since.
+func appendUserProperties(headers amqp.Table, from mqttwire.Properties, path bool) amqp.Table {
 	var taken map[string]bool
 	exact := true
 	for name, value := range from.UserProperties {
 		key := string(name)
+		if key == HeaderPath && (!path || taken[key]) {
+			continue
+		}
 		if len(key) > shortMax || reserved(key) || taken[key] {
 			exact = false
 			continue
@@ -127,7 +132,9 @@ func appendUserProperties(headers amqp.Table, from mqttwire.Properties) amqp.Tab
 	}
 	var all amqp.Array
 	for name, value := range from.UserProperties {
-		all = append(all, string(name), string(value))
+		if string(name) != HeaderPath {
+			all = append(all, string(name), string(value))
+		}
 	}
 	return append(headers, amqp.Field{Key: headerUserProperties, Value: all})
 }

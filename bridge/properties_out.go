@@ -72,11 +72,12 @@ func (o *propertiesOut) user(name, value string) {
 }
 
 // headers takes the headers with a meaning, and makes user properties of the
-// others, or of the list that an MQTT client's message has along.
+// others, or of the list that an MQTT client's message has along. The path is
+// never one of the list.
 func (o *propertiesOut) headers(t amqp.Table) {
 	all, exact := t.Get(headerUserProperties)
 	for _, f := range t {
-		if o.known(f) || exact || reserved(f.Key) {
+		if o.known(f) || exact && f.Key != HeaderPath || reserved(f.Key) {
 			continue
 		}
 		if text, ok := textOf(f.Value); ok {
@@ -87,7 +88,7 @@ func (o *propertiesOut) headers(t amqp.Table) {
 	for i := 0; i+1 < len(list); i += 2 {
 		name, isText := list[i].(string)
 		value, isText2 := list[i+1].(string)
-		if isText && isText2 {
+		if isText && isText2 && name != HeaderPath {
 			o.user(name, value)
 		}
 	}

@@ -68,7 +68,7 @@ func (a *App) shovelTarget(c config.Shovel) (bridge.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return amqp091.New(amqp091.Options{URL: to.URI.Reveal(), Exchange: to.Exchange, Key: to.Key, TLS: proof, Name: c.Name})
+	return amqp091.New(amqp091.Options{URL: to.URI.Reveal(), Exchange: to.Exchange, Key: to.Key, TLS: proof, Name: c.Name, Node: a.broker.Node()})
 }
 
 func (a *App) remoteMQTT(name string, r *config.Remote) (mqtt.Options, error) {

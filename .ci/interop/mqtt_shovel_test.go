@@ -207,8 +207,11 @@ func TestTwoGatewaysDoNotLoop(t *testing.T) {
 	const n = 20
 	var want []string
 	for i := range n {
-		text := strconv.Itoa(i)
-		tools[i%2].pub(t, "x/y", text, "-q", "1")
+		text, more := strconv.Itoa(i), []string{"-q", "1"}
+		if i%4 == 0 { // a name that is there twice makes the properties a list, which must not hide the path
+			more = append(more, "-D", "publish", "user-property", "k", "1", "-D", "publish", "user-property", "k", "2")
+		}
+		tools[i%2].pub(t, "x/y", text, more...)
 		want = append(want, text)
 	}
 	time.Sleep(2 * time.Second) // for what might still go round

@@ -121,6 +121,9 @@ func (c *conn) contentHeader(ch *channel, payload []byte) error {
 	t := &ch.content
 	t.size = int(h.BodySize)
 	t.props, t.propsLent = h.Props, true
+	if !c.client.node {
+		t.props, t.propsLent = withoutPath(h.Props)
+	}
 	if t.size == 0 {
 		return c.completed(ch, false)
 	}
@@ -128,6 +131,24 @@ func (c *conn) contentHeader(ch *channel, payload []byte) error {
 	w := c.work()
 	w.lent = append(w.lent, ch)
 	return nil
+}
+
+// pathHeader is where a message has been, which keeps it from going round between
+// brokers of our kind: they do not take what has been with them. From others it
+// is left out, lest a client has its messages vanish somewhere on their way.
+const pathHeader = "x-leveret-path"
+
+// withoutPath says whether the properties are still those it was given.
+func withoutPath(p amqp.Properties) (without amqp.Properties, same bool) {
+	if !p.Has(amqp.HasHeaders) {
+		return p, true
+	}
+	if _, has := p.Header(pathHeader); !has {
+		return p, true
+	}
+	list := p.List()
+	list.Headers = list.Headers.Without(pathHeader)
+	return list.Encode(), false
 }
 
 // acceptable checks what a message says of itself, before anything is

@@ -222,6 +222,7 @@ type client struct {
 	product string // with its version; for logs
 	name    string // connection_name
 	about   []byte // see aboutKeys
+	node    bool   // it is a broker of our kind: believed where a message has been
 	// Capabilities.
 	authenticationFailureClose bool
 	consumerCancelNotify       bool
@@ -243,6 +244,7 @@ func clientOf(properties amqp.Table) client {
 	}
 	c := client{
 		product:                    text("product"),
+		node:                       text("leveret-node") != "",
 		authenticationFailureClose: can("authentication_failure_close"),
 		consumerCancelNotify:       can("consumer_cancel_notify"),
 		connectionBlocked:          can("connection.blocked"),

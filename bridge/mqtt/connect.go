@@ -28,7 +28,7 @@ type terms struct {
 	window    int           // messages of QoS 1 and 2 in flight to the client
 	sizeMax   int           // of a packet to the client; 0 is no limit
 	texts     bool          // the client wants reason strings
-	node      bool          // the client is a broker of our kind and has told its node
+	node      bool          // the client is a broker of our kind and has told its node: it is believed where a message has been
 }
 
 const (
@@ -114,8 +114,8 @@ func (c *conn) agree(m *mqttwire.Connect) error {
 	if n, ok := m.Props.Uint32(mqttwire.TopicAliasMaximum); ok {
 		c.aliases.max = min(int(n), outAliasesMax)
 	}
-	for name := range m.Props.UserProperties {
-		c.node = c.node || string(name) == bridge.UserNode
+	for name, value := range m.Props.UserProperties {
+		c.node = c.node || string(name) == bridge.UserNode && bridge.ValidNode(string(value))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/broker"
+	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 )
 
@@ -189,9 +190,41 @@ func TestUserPropertiesWithNamesOfAMQP(t *testing.T) {
 	onStage(t, nil, func(s *stage) {
 		c := s.joined(mqttwire.V5, "c")
 		c.listens("a", 0)
-		for i, name := range []string{"CC", "BCC", "x-death", "x-delay", "x-deduplication-header", "x-leveret-path"} {
+		for i, name := range []string{"CC", "BCC", "x-death", "x-delay", "x-deduplication-header"} {
 			c.publish("a", "x", 1, uint16(i+1), carrying(func(w *mqttwire.PropertyWriter) { w.User(name, "de") }))
 			c.expect(fmt.Sprintf("PUBACK %d", i+1), "PUBLISH a=x q0 ["+name+": de]")
 		}
 	})
+}
+
+// TestWhoIsBelievedWhereAMessageHasBeen: a client that tells its node, and no other:
+// a message that has been somewhere is not taken there again.
+func TestWhoIsBelievedWhereAMessageHasBeen(t *testing.T) {
+	for _, tc := range []struct{ node, want string }{
+		{"", "PUBLISH a=x q0 [k: 1] [k: 2]"},
+		{"no node", "PUBLISH a=x q0 [k: 1] [k: 2]"},
+		// The path is a header, and goes before the list.
+		{"box-7", "PUBLISH a=x q0 [x-leveret-path: box-7 far] [k: 1] [k: 2]"},
+	} {
+		onStage(t, nil, func(s *stage) {
+			path := func(w *mqttwire.PropertyWriter) {
+				w.User("k", "1")
+				w.User("x-leveret-path", "box-7 far")
+				w.User("x-leveret-path", "elsewhere")
+				w.User("k", "2")
+			}
+			c := s.joined(mqttwire.V5, "c")
+			c.listens("#", 0)
+			p := s.joined(mqttwire.V5, "p", func(m *mqttwire.Connect) {
+				m.HasWill, m.Will = true, mqttwire.Will{Topic: "a", Payload: []byte("x"), Props: props(path)}
+				if tc.node != "" {
+					m.Props = props(func(w *mqttwire.PropertyWriter) { w.User(bridge.UserNode, tc.node) })
+				}
+			})
+			p.publish("a", "x", 0, 0, carrying(path))
+			c.expect(tc.want)
+			p.drop()
+			c.expect(tc.want)
+		})
+	}
 }

@@ -151,7 +151,7 @@ func (c *conn) messages() []broker.Publish {
 
 // properties gives a message its properties; most have none but the flags.
 func (c *conn) properties(r *received) amqp.Properties {
-	told := bridge.Told{Topic: r.topic.long, Dots: c.door.Dots}
+	told := bridge.Told{Topic: r.topic.long, Path: c.node, Dots: c.door.Dots}
 	if r.topic.echoes || c.door.NamePublisher {
 		told.Publisher = c.client
 	}

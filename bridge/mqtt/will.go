@@ -26,7 +26,7 @@ func (c *conn) setWill(m *mqttwire.Connect) error {
 		Msg: &amqp.Message{
 			Exchange: t.exchange,
 			Key:      t.key,
-			Props:    bridge.PropertiesFromMQTT(m.Will.Props, m.Will.QoS, m.Will.Retain, bridge.Told{Topic: t.long, Dots: c.door.Dots}),
+			Props:    bridge.PropertiesFromMQTT(m.Will.Props, m.Will.QoS, m.Will.Retain, bridge.Told{Topic: t.long, Path: c.node, Dots: c.door.Dots}),
 			Body:     append([]byte(nil), m.Will.Payload...),
 		},
 		Retain: m.Will.Retain,

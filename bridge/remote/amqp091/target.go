@@ -32,6 +32,9 @@ type Options struct {
 	TLS *tls.Config
 	// Name is the connection's, as the far side's operators see it.
 	Name string
+	// Node is ours, which the far side is told: it then believes us where messages
+	// have been. "" tells nothing.
+	Node string
 	// Heartbeat is how often each side shows that it lives: 10 s, at least
 	// 1 s. After two of them without a byte the link is dead.
 	Heartbeat time.Duration
@@ -147,6 +150,9 @@ func (t *Target) login(w *wire, window int) (*link, error) {
 	properties := lib.Table{"product": "leveret"}
 	if t.o.Name != "" {
 		properties["connection_name"] = t.o.Name
+	}
+	if t.o.Node != "" {
+		properties[bridge.UserNode] = t.o.Node
 	}
 	conn, err := lib.Open(w, lib.Config{
 		SASL: []lib.Authentication{t.authentication()}, Vhost: t.remote.Vhost, Locale: "en_US",

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"leveret/amqp"
+	"leveret/bridge"
 )
 
 // TestHostileWhileOpening: whatever listens at the address, Dial answers in
@@ -231,5 +234,24 @@ func TestDialErrorNamesTheTarget(t *testing.T) {
 	const want = "connect to amqp://gw@cloud.example:5672/%2F: network is unreachable"
 	if _, err := target.Dial(context.Background(), 1); err == nil || err.Error() != want {
 		t.Errorf("Dial = %v, want %s", err, want)
+	}
+}
+
+// TestTheFarSideIsToldOurNode: without it one of our kind would not believe us
+// where messages have been.
+func TestTheFarSideIsToldOurNode(t *testing.T) {
+	told := make(chan amqp.Table, 1)
+	_, _, _ = dial(t, Options{Node: "box-7", DialTimeout: 5 * time.Second}, func(p *peer) {
+		if _, err := io.ReadFull(p.r, make([]byte, 8)); err != nil {
+			return
+		}
+		p.send(frameMethod, 0, method(10, 10, uint8(0), uint8(9), []byte(nil), []byte("PLAIN"), []byte("en_US")))
+		if f, err := p.expect(10, 11); err == nil {
+			properties, _, _ := amqp.ParseTable(f.payload[4:])
+			told <- properties
+		}
+	})
+	if node, _ := (<-told).Get(bridge.UserNode); node != "box-7" {
+		t.Errorf("we are %v", node)
 	}
 }

@@ -23,8 +23,11 @@
 // in the header and user property x-leveret-path, and brokers of our kind tell
 // each other their node in CONNECT and CONNACK. What has been here is
 // acknowledged and not taken again, what came from a broker is not sent back to
-// it, and no message makes more than sixteen hops (bridge.Path). What we publish over a source's own connection, its will,
-// does not come back either: subscriptions are no-local.
+// it, and no message makes more than sixteen hops (bridge.Path). A far side that
+// names no node is not believed where its messages have been, for its clients
+// could have each other's vanish; what we took from it does not go back to it all
+// the same. What we publish over a source's own connection, its will, does not
+// come back either: subscriptions are no-local.
 //
 // Goroutines: those of the library's client for each connection, one that waits
 // for SUBACK, and one that waits for a target's end. Closing waits for them.

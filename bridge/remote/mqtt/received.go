@@ -21,8 +21,9 @@ const (
 // HeaderCut is true in a message that had more user properties than we take.
 const HeaderCut = "x-leveret-cut"
 
-// received converts a message. It may still need an id.
-func received(p *packets.Publish, dots bridge.Dots) (bridge.Message, error) {
+// received converts a message. It may still need an id. believed is whether the
+// far side is believed where the message has been.
+func received(p *packets.Publish, dots bridge.Dots, believed bool) (bridge.Message, error) {
 	var w mqttwire.PropertyWriter
 	from := p.Properties
 	if from.PayloadFormat != nil {
@@ -41,12 +42,22 @@ func received(p *packets.Publish, dots bridge.Dots) (bridge.Message, error) {
 		w.Binary(mqttwire.CorrelationData, from.CorrelationData)
 	}
 	var own amqp.PropertyList // what stands for properties that MQTT has not
+	var path string           // never left out: without it the message would go round
 	bytes, cut := 0, false
 	for i, u := range from.User {
+		if u.Key == bridge.HeaderPath {
+			if believed && path == "" {
+				path = u.Value
+			}
+			continue
+		}
+		if cut {
+			continue
+		}
 		bytes += len(u.Key) + len(u.Value)
 		if i >= userPropertiesMax || bytes > userBytesMax {
 			cut = true
-			break
+			continue
 		}
 		if !restore(&own, u) {
 			w.User(u.Key, u.Value)
@@ -59,6 +70,9 @@ func received(p *packets.Publish, dots bridge.Dots) (bridge.Message, error) {
 	props := bridge.PropertiesFromMQTT(list, p.QoS, p.Retain, bridge.Told{Dots: dots}).List()
 	props.MessageID, props.Timestamp, props.Type, props.AppID = own.MessageID, own.Timestamp, own.Type, own.AppID
 	props.Flags |= own.Flags
+	if path != "" {
+		props.Headers = props.Headers.With(bridge.HeaderPath, path)
+	}
 	if cut {
 		props.Headers = props.Headers.With(HeaderCut, true)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
+
 	"leveret/bridge"
 	"leveret/bridge/mqttwire"
 )
@@ -202,6 +204,52 @@ func TestTheGuard(t *testing.T) {
 	}
 	if n := s.Ignored(); n != 3 {
 		t.Errorf("%d were ignored, want 3", n)
+	}
+}
+
+// TestAStrangersPathIsNotBelieved: the clients of a broker that names no node
+// cannot have messages vanish here, nor on their way from here.
+func TestAStrangersPathIsNotBelieved(t *testing.T) {
+	address := serve(t, func(p *peer5) {
+		if !p.greet(false, nil) {
+			return
+		}
+		_, _ = p.grant(1)
+		p.publish(mqttwire.PublishOut{QoS: 1, Topic: "a", PacketID: 1, Payload: []byte("x"), Props: list(func(w *mqttwire.PropertyWriter) {
+			w.User(bridge.HeaderPath, "here far")
+		})})
+		p.rest()
+	})
+	s := newSource(t, SourceOptions{Options: options(address), QoS: 1, Topics: []string{"a"}})
+	r, err := s.Open(context.Background(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, err := take(t, r, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := pathOf(&got[0])
+	if !path.Has("here") || path.Has("far") || !path.Has(r.(*reader).conn.node()) {
+		t.Errorf("the message has been at %q", path)
+	}
+}
+
+// TestThePathOutlivesTheBound: what is left out of too many user properties is
+// not what keeps the message from going round.
+func TestThePathOutlivesTheBound(t *testing.T) {
+	p := packets.Publish{Topic: "a", Properties: &packets.Properties{}}
+	for range userPropertiesMax + 1 {
+		p.Properties.User = append(p.Properties.User, packets.User{Key: "k", Value: "v"})
+	}
+	p.Properties.User = append(p.Properties.User, packets.User{Key: bridge.HeaderPath, Value: "there"})
+	m, err := received(&p, bridge.DotsExact, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cut, _ := m.Props.Headers.Get(HeaderCut); cut != true || pathOf(&m) != "there" {
+		t.Errorf("cut is %v, the path %q", cut, pathOf(&m))
 	}
 }
 
