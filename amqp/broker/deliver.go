@@ -29,7 +29,11 @@ type ConsumerSpec struct {
 	// Uncounted returns are no attempts: a link that went down says nothing
 	// about the messages that were under way (see x-delivery-limit).
 	Uncounted bool
-	Args      amqp.Table
+	// Refuses keeps from the consumer what it may not be given, by routing key: it
+	// goes to another, or to this one after all if none may be given it, for it to
+	// settle. Nil refuses nothing. It is called with the core's lock held.
+	Refuses func(key string) bool
+	Args    amqp.Table
 }
 
 // Consume subscribes. The consumer gets nothing before Start: so the protocol's
@@ -176,7 +180,7 @@ func (q *queue) deliver() {
 		if l.waiting() == 0 {
 			continue
 		}
-		c := q.taker()
+		c := q.takerOf(l.head())
 		if c == nil {
 			break
 		}
@@ -204,9 +208,24 @@ func (q *queue) askForMore(l *lane) {
 	}
 }
 
+// takerOf is who is to get a message, or nil. One that all refuse is for the one
+// whose turn it is: it is not to stop those behind it.
+func (q *queue) takerOf(e *entry) *Consumer {
+	c := q.taker(e)
+	if c == nil && e != nil && !slices.ContainsFunc(q.consumers, func(c *Consumer) bool { return !c.refuses(e) }) {
+		c = q.taker(nil)
+	}
+	return c
+}
+
+// refuses says so only of a message that is in memory.
+func (c *Consumer) refuses(e *entry) bool {
+	return c.Refuses != nil && e != nil && c.Refuses(e.msg.Key)
+}
+
 // taker is whose turn it is, or nil. Consumers stand by falling priority, and
-// within one priority the turn goes round.
-func (q *queue) taker() *Consumer {
+// within one priority the turn goes round, past those who refuse the message.
+func (q *queue) taker(e *entry) *Consumer {
 	n := len(q.consumers)
 	var best *Consumer
 	at := 0
@@ -216,7 +235,7 @@ func (q *queue) taker() *Consumer {
 			j -= n
 		}
 		c := q.consumers[j]
-		if (best == nil || c.Priority > best.Priority) && c.canTake() {
+		if (best == nil || c.Priority > best.Priority) && !c.refuses(e) && c.canTake() {
 			best, at = c, j
 			if c.Priority == q.consumers[0].Priority {
 				break

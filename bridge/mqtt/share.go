@@ -88,10 +88,15 @@ func (c *conn) subscribeShared(f *mqttwire.Subscription, id uint32, r *reply) (m
 }
 
 // consumeShare begins to take messages for the group when r goes out. The
-// window is one for all queues of the session.
+// window is one for all queues of the session. What the client may not be given,
+// though it may subscribe, another member gets.
 func (c *conn) consumeShare(s *subscription, r *reply) error {
 	c.session.SetPrefetch(c.window + heldMax)
-	consumer, err := c.session.Consume(s.share, broker.ConsumerSpec{Tag: s.filter})
+	spec := broker.ConsumerSpec{Tag: s.filter}
+	if may, dots := c.may, c.door.Dots; may != nil {
+		spec.Refuses = func(key string) bool { return !may.MayReceive(dots.Topic(key)) }
+	}
+	consumer, err := c.session.Consume(s.share, spec)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,14 @@
 package mqtt
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
 )
 
@@ -123,4 +126,52 @@ func TestSessionQueueNames(t *testing.T) {
 			t.Errorf("clientOf(%q) = %q, want none", queue, client)
 		}
 	}
+}
+
+// noSecrets may subscribe to everything, and is not given a/secret.
+type noSecrets struct{}
+
+func (noSecrets) Allows(broker.Action, string) bool { return true }
+func (noSecrets) MayReceive(topic string) bool      { return topic != "a/secret" }
+
+// TestWhatOneMemberMayNotHaveAnotherGets: a message is not lost to the group
+// because it was the turn of one who may not be given it, and the one who may is
+// waited for; what nobody may have stops nobody.
+func TestWhatOneMemberMayNotHaveAnotherGets(t *testing.T) {
+	limited := func(o *Options) {
+		o.Authenticate = func(l Login) (string, broker.Access, error) {
+			if l.User == "limited" {
+				return l.User, noSecrets{}, nil
+			}
+			return l.User, nil, nil
+		}
+	}
+	onStage(t, limited, func(s *stage) {
+		sensor := s.joined(mqttwire.V5, "sensor")
+		limited := s.joined(mqttwire.V5, "limited", login("limited", ""))
+		trusted := s.joined(mqttwire.V5, "trusted", login("trusted", ""), func(m *mqttwire.Connect) {
+			m.Props = props(func(w *mqttwire.PropertyWriter) { w.Number(mqttwire.ReceiveMaximum, 1) })
+		})
+		for _, c := range []*client{limited, trusted} {
+			c.listens("$share/g/a/+", 1)
+		}
+		for i := range 4 {
+			sensor.publish("a/secret", strconv.Itoa(i), 1, uint16(i+1))
+		}
+		for i := range 4 {
+			trusted.expect(fmt.Sprintf("PUBLISH a/secret=%d q1 #1", i))
+			trusted.puback(1)
+		}
+		limited.expect()
+		if n := s.door.Stats().Unmatched; n != 0 {
+			t.Errorf("%d messages were dropped", n)
+		}
+		trusted.bye()
+		sensor.publish("a/secret", "for nobody", 1, 5)
+		sensor.publish("a/open", "x", 1, 6)
+		limited.expect("PUBLISH a/open=x q1 #1")
+		if n := s.door.Stats().Unmatched; n != 1 {
+			t.Errorf("%d messages were dropped, want 1", n)
+		}
+	})
 }

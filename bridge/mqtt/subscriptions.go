@@ -197,7 +197,7 @@ func (ss *subscriptions) address(topic string) *address {
 }
 
 // topicReader is what a broker.Access may also be: one that lets a client
-// subscribe to more than it may be given.
+// subscribe to more than it may be given. It may be asked by several at once.
 type topicReader interface {
 	MayReceive(topic string) bool
 }
