@@ -162,6 +162,7 @@ func (a *App) doorMetrics(w *metrics.Writer) {
 	w.Gauge("leveret_amqp_channels", "Open channels.", float64(c.ChannelsNow))
 	w.Counter("leveret_mqtt_rejected_total", "Messages from clients that were refused.", m.Rejected)
 	w.Counter("leveret_mqtt_dropped_total", "Messages a subscriber could not be given.", m.Expired+m.TooLarge+m.Unmatched+m.Foreign)
+	w.Counter("leveret_mqtt_subscriptions_lost_total", "Subscriptions of kept sessions whose users lost the right to them.", m.SubscriptionsLost)
 	w.Counter("leveret_mqtt_long_topics_total", "Messages whose topic AMQP 0-9-1 clients see cut.", m.LongTopics)
 }
 

@@ -103,7 +103,7 @@ func (c *conn) open(m *mqttwire.Connect) (present bool, lsn spool.LSN, err error
 		}
 	}
 	if present {
-		if err := c.resume(); err != nil {
+		if lsn, err = c.resume(); err != nil {
 			return false, 0, err
 		}
 	}
@@ -158,12 +158,11 @@ func (c *conn) join() error {
 	return nil
 }
 
-// resume takes the subscriptions of a session over. Another user may come with
-// the client id of a session that was made by one who may do more.
-func (c *conn) resume() error {
+// resume takes the subscriptions of a session over.
+func (c *conn) resume() (spool.LSN, error) {
 	bindings, err := c.core.Bindings(c.session.queue)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	subs := new(subscriptions)
 	subs.list = c.door.subscriptionsOf(bindings)
@@ -172,13 +171,42 @@ func (c *conn) resume() error {
 			c.recorded = r
 		}
 	}
-	for i := range subs.list {
-		if s := &subs.list[i]; !c.mayRead(s.plain()) {
-			return refusal(mqttwire.NotAuthorized, "the session is subscribed to %q, which user %q may not be", s.filter, c.user)
-		}
+	subs, lsn, err := c.loseSubscriptions(subs)
+	if err != nil {
+		return 0, err
 	}
 	c.setSubscriptions(subs)
-	return c.resumeExact()
+	return lsn, c.resumeExact()
+}
+
+// loseSubscriptions ends those that the user has no right to any more. The session
+// goes on without them: what waits in it for them alone is dropped when its turn
+// comes. MQTT has no word for that; a client that subscribes again after CONNACK,
+// as most do, hears of it in SUBACK.
+func (c *conn) loseSubscriptions(subs *subscriptions) (kept *subscriptions, lsn spool.LSN, err error) {
+	kept = subs
+	for i := range subs.list {
+		s := &subs.list[i]
+		switch {
+		case c.mayRead(s.plain()):
+			continue
+		case c.recorded.owner != c.owner: // another user is not to spoil it, where it may come at all
+			return nil, 0, refusal(mqttwire.NotAuthorized, "the session is subscribed to %q, which user %q may not be", s.filter, c.user)
+		}
+		var at spool.LSN
+		if s.share != "" {
+			at, err = c.leaveShare(s)
+		} else { // not over the client's own connection, which has not the right
+			at, err = c.door.unbind(c.door.keeper, c.session.queue, s.filter, s.key(), s.args())
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("end the subscription to %q, to which user %q has no right any more: %w", s.filter, c.user, err)
+		}
+		kept, lsn = kept.without(s.filter), max(lsn, at)
+		c.door.counts.subscriptionsLost.Add(1)
+		c.log.Warn("mqtt subscription ended: the user has no right to it any more", "filter", s.filter, "user", c.user)
+	}
+	return kept, lsn, nil
 }
 
 // consume begins to take messages from the session's queue; they flow when the

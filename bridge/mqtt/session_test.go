@@ -1,9 +1,12 @@
 package mqtt
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
 )
 
@@ -242,4 +245,54 @@ func TestQoS0WhileAway(t *testing.T) {
 			c.expect("PUBLISH a/0=now q0")
 		})
 	}
+}
+
+// TestALostRightCostsOneSubscription: a kept session whose user lost the right to
+// some of what it is subscribed to goes on with the rest, also over a power cut.
+func TestALostRightCostsOneSubscription(t *testing.T) {
+	var access broker.Access // everything
+	asUser := func(o *Options) {
+		o.Authenticate = func(l Login) (string, broker.Access, error) {
+			if l.User == "u" {
+				return "u", access, nil
+			}
+			return l.User, nil, nil
+		}
+	}
+	onStage(t, asUser, func(s *stage) {
+		c := s.joined(mqttwire.V311, "c", login("u", ""), keep)
+		for _, filter := range []string{"house/+", "garden/+", "$share/g/house/+", "$share/g/garden/#"} {
+			c.listens(filter, 1)
+		}
+		c.bye()
+		sensor := s.joined(mqttwire.V311, "sensor")
+		for i, topic := range []string{"house/1", "garden/1"} {
+			sensor.publish(topic, "x", 1, uint16(i+1))
+			sensor.expect(fmt.Sprint("PUBACK ", i+1))
+		}
+		access = gardener{}
+		s.cutPower(asUser)
+		c = s.connect(mqttwire.V311, "c", login("u", ""), keep)
+		got := c.got()
+		slices.Sort(got[1:])
+		if want := []string{"CONNACK success present", "PUBLISH garden/1=x q1 #2", "PUBLISH garden/1=x q1 #3"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if st := s.door.Stats(); st.SubscriptionsLost != 2 || st.Unmatched != 1 {
+			t.Errorf("%d subscriptions were lost and %d messages dropped, want 2 and 1", st.SubscriptionsLost, st.Unmatched)
+		}
+		if names := s.shares(); len(names) != 1 {
+			t.Errorf("groups are %q, want that of the garden", names)
+		}
+		access = nil // what is lost is lost: it must be subscribed to again
+		c.puback(2, 3)
+		s.cutPower(asUser)
+		c = s.connect(mqttwire.V311, "c", login("u", ""), keep)
+		c.expect("CONNACK success present")
+		s.joined(mqttwire.V311, "sensor").publish("house/1", "y", 1, 1)
+		c.expect()
+		if n := s.door.Stats().SubscriptionsLost; n != 0 {
+			t.Errorf("%d subscriptions were lost again", n)
+		}
+	})
 }

@@ -120,10 +120,17 @@ func (c *conn) recordShare(s, old *subscription) (spool.LSN, error) {
 func (c *conn) unsubscribeShared(s *subscription) (lsn spool.LSN, err error) {
 	c.session.Cancel(s.filter)
 	if c.session.durable {
-		lsn, err = c.door.keeper.UnbindQueue(c.session.queue, recordExchange, s.share, s.args())
-		if err != nil {
-			return 0, err
-		}
+		return c.leaveShare(s)
+	}
+	c.door.leaveShares([]subscription{*s})
+	return 0, nil
+}
+
+// leaveShare ends a membership of a session that is kept.
+func (c *conn) leaveShare(s *subscription) (spool.LSN, error) {
+	lsn, err := c.door.keeper.UnbindQueue(c.session.queue, recordExchange, s.share, s.args())
+	if err != nil {
+		return 0, err
 	}
 	c.door.leaveShares([]subscription{*s})
 	return lsn, nil

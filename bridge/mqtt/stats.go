@@ -21,7 +21,9 @@ type Stats struct {
 	LongTopics      uint64 // messages whose topic AMQP 0-9-1 clients see cut
 	WillsLost       uint64 // wills that could not be published
 	SessionsExpired uint64 // whose clients did not come back in time
-	Throttled       uint64 // pauses of clients that published more than they may
+	// SubscriptionsLost are of kept sessions whose users lost the right to them.
+	SubscriptionsLost uint64
+	Throttled         uint64 // pauses of clients that published more than they may
 }
 
 // counters are what Stats is made of.
@@ -29,7 +31,7 @@ type counters struct {
 	accepted, connected, refused, panics atomic.Uint64
 	received, sent                       [3]atomic.Uint64
 
-	rejected, expired, tooLarge, unmatched, foreign, longTopics, willsLost, throttled, sessionsExpired atomic.Uint64
+	rejected, expired, tooLarge, unmatched, foreign, longTopics, willsLost, throttled, sessionsExpired, subscriptionsLost atomic.Uint64
 }
 
 // Stats gives the figures of this moment.
@@ -39,22 +41,23 @@ func (d *Door) Stats() Stats {
 	d.mu.Unlock()
 	c := &d.counts
 	return Stats{
-		Connections:     now,
-		Accepted:        c.accepted.Load(),
-		Connected:       c.connected.Load(),
-		Refused:         c.refused.Load(),
-		Panics:          c.panics.Load(),
-		Received:        byQoS(&c.received),
-		Sent:            byQoS(&c.sent),
-		Rejected:        c.rejected.Load(),
-		Expired:         c.expired.Load(),
-		TooLarge:        c.tooLarge.Load(),
-		Unmatched:       c.unmatched.Load(),
-		Foreign:         c.foreign.Load(),
-		LongTopics:      c.longTopics.Load(),
-		WillsLost:       c.willsLost.Load(),
-		Throttled:       c.throttled.Load(),
-		SessionsExpired: c.sessionsExpired.Load(),
+		Connections:       now,
+		Accepted:          c.accepted.Load(),
+		Connected:         c.connected.Load(),
+		Refused:           c.refused.Load(),
+		Panics:            c.panics.Load(),
+		Received:          byQoS(&c.received),
+		Sent:              byQoS(&c.sent),
+		Rejected:          c.rejected.Load(),
+		Expired:           c.expired.Load(),
+		TooLarge:          c.tooLarge.Load(),
+		Unmatched:         c.unmatched.Load(),
+		Foreign:           c.foreign.Load(),
+		LongTopics:        c.longTopics.Load(),
+		WillsLost:         c.willsLost.Load(),
+		Throttled:         c.throttled.Load(),
+		SessionsExpired:   c.sessionsExpired.Load(),
+		SubscriptionsLost: c.subscriptionsLost.Load(),
 	}
 }
 
