@@ -129,6 +129,9 @@ func (c *guestConn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// NetConn is the connection that is noted.
+func (c *guestConn) NetConn() net.Conn { return c.Conn }
+
 // Close forgets the connection.
 func (c *guestConn) Close() error {
 	c.leave()

@@ -179,8 +179,8 @@ func (f *Front) leave(nc net.Conn) {
 // serve runs one connection.
 func (f *Front) serve(ctx context.Context, nc net.Conn) {
 	defer f.leave(nc)
-	since := time.Now()
-	header, err := f.header(ctx, nc)
+	since := strangers.Accepted(nc)
+	header, err := f.header(ctx, nc, since)
 	switch {
 	case err != nil:
 		f.strangers.Add(1)
@@ -195,11 +195,12 @@ func (f *Front) serve(ctx context.Context, nc net.Conn) {
 	}
 }
 
-// header reads the first eight octets.
-func (f *Front) header(ctx context.Context, nc net.Conn) (h [8]byte, err error) {
+// header reads the first eight octets, in the time that began when the connection
+// was accepted.
+func (f *Front) header(ctx context.Context, nc net.Conn, since time.Time) (h [8]byte, err error) {
 	defer f.waiting.Leave(nc)
 	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Now()) })()
-	if err := nc.SetDeadline(time.Now().Add(f.o.HandshakeTimeout)); err != nil {
+	if err := nc.SetDeadline(since.Add(f.o.HandshakeTimeout)); err != nil {
 		return h, err
 	}
 	if _, err = io.ReadFull(nc, h[:]); err != nil || ctx.Err() != nil {

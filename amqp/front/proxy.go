@@ -28,7 +28,8 @@ const (
 	proxyFixed    = len(proxySignature) + 4
 	proxyLineMax  = 107     // with its end, as the specification has it
 	proxyExtraMax = 4 << 10 // of addresses and what follows them
-	// proxyTimeout is for the whole header: a proxy sends it at once.
+	// proxyTimeout is for the whole header: a proxy sends it at once. It is part of
+	// the time that the door gives until the login.
 	proxyTimeout = 5 * time.Second
 	// proxyPendingMax bounds the connections whose header is not here yet.
 	proxyPendingMax = 256
@@ -116,7 +117,7 @@ func (p *proxied) accept() {
 		}
 		select {
 		case p.places <- struct{}{}:
-			p.running.Go(func() { p.greet(nc) })
+			p.running.Go(func() { p.greet(nc, time.Now()) })
 		default: // a proxy sends its header at once: so many at a time are none
 			_ = nc.Close()
 		}
@@ -137,7 +138,7 @@ func (p *proxied) trusts(peer net.Addr) bool {
 }
 
 // greet reads a connection's header and hands it on.
-func (p *proxied) greet(nc net.Conn) {
+func (p *proxied) greet(nc net.Conn, since time.Time) {
 	defer func() { <-p.places }()
 	p.mu.Lock()
 	p.pending[nc] = struct{}{}
@@ -147,7 +148,7 @@ func (p *proxied) greet(nc net.Conn) {
 	default:
 	}
 	p.mu.Unlock()
-	_ = nc.SetReadDeadline(time.Now().Add(proxyTimeout))
+	_ = nc.SetReadDeadline(since.Add(proxyTimeout))
 	client, err := readProxyHeader(nc)
 	_ = nc.SetReadDeadline(time.Time{})
 	if err != nil {
@@ -155,12 +156,11 @@ func (p *proxied) greet(nc net.Conn) {
 		_ = nc.Close()
 	}
 	if err == nil {
-		out := net.Conn(nc)
-		if client != nil {
-			out = &proxiedConn{nc, client}
+		if client == nil {
+			client = nc.RemoteAddr()
 		}
 		select {
-		case p.ready <- out:
+		case p.ready <- &proxiedConn{nc, client, since}:
 		case <-p.closed:
 			_ = nc.Close()
 		}
@@ -174,7 +174,11 @@ func (p *proxied) greet(nc net.Conn) {
 type proxiedConn struct {
 	net.Conn
 	client net.Addr
+	since  time.Time // it was accepted, before the header
 }
+
+// Since counts in the time that the header took.
+func (c *proxiedConn) Since() time.Time { return c.since }
 
 func (c *proxiedConn) RemoteAddr() net.Addr { return c.client }
 

@@ -2,6 +2,8 @@ package front
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -260,4 +262,41 @@ func TestProxiedClosesWhoComesLate(t *testing.T) {
 			t.Errorf("Close took %v", took)
 		}
 	})
+}
+
+// TestASlowProxyHeaderIsNoExtraTime: the door gives all its time once, from the
+// accept on, also behind TLS.
+func TestASlowProxyHeaderIsNoExtraTime(t *testing.T) {
+	for name, wrap := range map[string]func(net.Listener) net.Listener{
+		"plain": func(l net.Listener) net.Listener { return l },
+		"TLS": func(l net.Listener) net.Listener {
+			return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{{}}})
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := &pipes{conns: make(chan net.Conn), end: make(chan struct{})}
+			l := wrap(Proxied(inner, nil, slog.New(slog.DiscardHandler)))
+			f := New(Options{Listeners: []net.Listener{l}, Serve091: echo, Log: slog.New(slog.DiscardHandler)})
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- f.Run(ctx) }()
+			ours, theirs := net.Pipe()
+			began := time.Now()
+			inner.conns <- overUnix{theirs}
+			time.Sleep(4 * time.Second)
+			if _, err := io.WriteString(ours, v2(0x21, 0x11, four)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, ours); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took != handshakeTimeout {
+				t.Errorf("%s: a client that says nothing was let stay %v, want %v", name, took, handshakeTimeout)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -2,6 +2,7 @@ package strangers
 
 import (
 	"context"
+	"net"
 	"time"
 )
 
@@ -20,4 +21,20 @@ func Since(ctx context.Context) time.Time {
 		return t
 	}
 	return time.Now()
+}
+
+// Accepted is when a connection was accepted, as whoever has read the first of it
+// knows (a PROXY header, an upgrade to WebSocket), under TLS and other wraps, too;
+// now, if nobody has.
+func Accepted(nc net.Conn) time.Time {
+	for {
+		switch c := nc.(type) {
+		case interface{ Since() time.Time }:
+			return c.Since()
+		case interface{ NetConn() net.Conn }:
+			nc = c.NetConn()
+		default:
+			return time.Now()
+		}
+	}
 }

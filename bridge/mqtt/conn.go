@@ -14,6 +14,7 @@ import (
 	"leveret/amqp"
 	"leveret/amqp/broker"
 	"leveret/amqp/socket"
+	"leveret/amqp/strangers"
 	"leveret/bridge/mqttwire"
 	"leveret/spool"
 )
@@ -73,15 +74,12 @@ type conn struct {
 
 func newConn(d *Door, nc net.Conn) *conn {
 	c := &conn{
-		door: d, socket: nc, accepted: time.Now(), stranger: true,
+		door: d, socket: nc, accepted: strangers.Accepted(nc), stranger: true,
 		log:   d.Log,
 		wake:  make(chan struct{}, 1),
 		eased: make(chan struct{}, 1),
 		ended: make(chan struct{}),
 		gone:  make(chan struct{}),
-	}
-	if early, ok := nc.(interface{ Since() time.Time }); ok {
-		c.accepted = early.Since()
 	}
 	c.source.Socket, c.source.conn = socket.Of(nc), c
 	c.out.conn = c

@@ -40,8 +40,10 @@ func WebSocketListener(l net.Listener, origins []string, log *slog.Logger) net.L
 		IdleTimeout:       upgradeTimeout,
 		MaxHeaderBytes:    upgradeBytesMax,
 		ConnState:         w.count,
-		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return strangers.WithSince(ctx, time.Now()) },
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' noise
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return strangers.WithSince(ctx, strangers.Accepted(c))
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' noise
 	}
 	w.server = server
 	w.serving.Go(func() { w.failed = server.Serve(l); w.end() })
