@@ -47,8 +47,10 @@ const (
 	// memoryLook is how often publishers look, all together. A gigabyte a second,
 	// far more than small machines can take, is 2 MiB in it.
 	memoryLook = 2 * time.Millisecond
-	// memoryWait is how often it is looked whether the alarm is over.
-	memoryWait = time.Second
+	// memoryWait is how soon it is looked whether the alarm is over, and
+	// memoryWaitMax how seldom it comes to be: each look collects all garbage.
+	memoryWait    = time.Second
+	memoryWaitMax = 4 * time.Second
 )
 
 func newMemoryAlarm(log spool.Log, available int64, used func() int64, tell func(text string)) *memoryAlarm {
@@ -123,13 +125,11 @@ func (m *memoryAlarm) ring(ctx context.Context) {
 	}
 	m.tell(fmt.Sprintf("%d MiB of memory are in use, from %d MiB on publishers wait until something is consumed", used>>20, m.most>>20))
 	defer m.tell("")
-	look := time.NewTicker(memoryWait)
-	defer look.Stop()
-	for !calm {
+	for wait := memoryWait; !calm; wait = min(2*wait, memoryWaitMax) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-time.After(wait):
 			_, calm = m.collect()
 		}
 	}

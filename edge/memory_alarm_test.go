@@ -29,7 +29,7 @@ func TestMemoryAlarm(t *testing.T) {
 		}{{59, false, 0}, {60, true, 1}, {99, true, 1}, {50, true, 1}, {49, false, 2}, {60, true, 3}} {
 			room := m.Room()
 			used.Store(step.used)
-			time.Sleep(memoryWait)
+			time.Sleep(memoryWaitMax)
 			_ = m.Room() // a publisher asks, and has the alarm ring
 			synctest.Wait()
 			if waits := m.Room() != nil; waits != step.waits || (m.NoRoom() != "") != waits || len(told) != step.told {
