@@ -38,7 +38,7 @@ func newBox(t *testing.T, text string) *box {
 
 func (b *box) write(text string) {
 	b.t.Helper()
-	head := fmt.Sprintf("data_dir = %q\nprofile = \"tiny\"\namqp.listen = \"127.0.0.1:0\"\nmqtt.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n", filepath.Join(b.dir, "data"))
+	head := fmt.Sprintf("data_dir = %q\nprofile = \"tiny\"\namqp.listen = \"127.0.0.1:0\"\nmqtt.listen = \"127.0.0.1:0\"\nadmin = {listen = \"127.0.0.1:0\", trust_loopback = true}\n", filepath.Join(b.dir, "data"))
 	if err := os.WriteFile(b.file, []byte(head+text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}

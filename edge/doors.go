@@ -8,18 +8,23 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"leveret/amqp/broker"
 	"leveret/amqp/front"
 	"leveret/amqp/server091"
 	"leveret/bridge/mqtt"
 	"leveret/edge/admin"
+	"leveret/edge/config"
 	"leveret/edge/users"
 )
 
 // doors are what peers come in by.
 type doors struct {
 	amqpListeners, mqttListeners, adminListeners []net.Listener
+	// commands is the admin door's, too, for the commands of this program; nil
+	// when the door is closed, or no socket can be made.
+	commands net.Listener
 
 	amqp  *server091.Server
 	front *front.Front
@@ -41,9 +46,10 @@ func (a *App) openDoors(size sizes) (err error) {
 	if d.mqttListeners, err = a.listenMQTT(cfg.MQTT); err != nil {
 		return err
 	}
-	if d.adminListeners, err = listen("admin", cfg.Admin.Listen); err != nil {
+	if d.adminListeners, err = listen("admin", cfg.Admin.Listen, cfg.Admin.SocketMode); err != nil {
 		return err
 	}
+	a.openCommands(cfg)
 	d.amqp = server091.New(server091.Options{
 		Broker: a.broker, Authenticate: a.login, External: a.loginExternal, Anonymous: a.loginAnonymous,
 		Now: a.clock.Now, Log: a.log.With("door", "amqp"),
@@ -56,7 +62,7 @@ func (a *App) openDoors(size sizes) (err error) {
 	})
 	d.mqtt = mqtt.New(a.mqttOptions(cfg.MQTT))
 	d.admin = admin.New(admin.Options{
-		Listeners: d.adminListeners, Status: a.status, Metrics: a.metrics,
+		Listeners: d.forAdmin(), TrustLoopback: cfg.Admin.TrustLoopback, Status: a.status, Metrics: a.metrics,
 		Troubles: a.troubles, Alarms: a.alarms, Login: a.loginAdmin,
 		Broker: a.broker, Dots: a.dots, Devices: a.devices.Registry, Node: nodeName(),
 		Log: a.log.With("door", "admin"),
@@ -84,6 +90,36 @@ func (d *doors) close() {
 	for _, x := range d.list() {
 		closeAll(x.listeners)
 	}
+	if d.commands != nil {
+		_ = d.commands.Close()
+	}
+}
+
+// commandSocket in the data folder is where the commands of this program ask.
+const commandSocket = "admin.sock"
+
+// openCommands opens the admin door for the commands. They have other ways, so
+// that it is no failure when a file system has no sockets.
+func (a *App) openCommands(cfg *config.Config) {
+	if len(cfg.Admin.Listen) == 0 {
+		return
+	}
+	path, err := filepath.Abs(filepath.Join(cfg.DataDir, commandSocket))
+	if err == nil {
+		a.doors.commands, err = listenOn(config.UnixPrefix+path, cfg.Admin.SocketMode)
+	}
+	if err != nil {
+		a.doors.commands = nil
+		a.log.Warn("the commands will need a login: there is no socket for them", "err", err)
+	}
+}
+
+// forAdmin is all that the admin door listens on.
+func (d *doors) forAdmin() []net.Listener {
+	if d.commands == nil {
+		return d.adminListeners
+	}
+	return append(slices.Clone(d.adminListeners), d.commands)
 }
 
 // addressFile in the data folder tells the status command where to ask.
@@ -98,7 +134,12 @@ func (d *doors) leaveAddress(dataDir string) error {
 		}
 		return err
 	}
-	return os.WriteFile(path, []byte(d.adminListeners[0].Addr().String()+"\n"), 0o644)
+	addr := d.adminListeners[0].Addr()
+	text := addr.String()
+	if addr.Network() == "unix" {
+		text = config.UnixPrefix + text
+	}
+	return os.WriteFile(path, []byte(text+"\n"), 0o644)
 }
 
 // login checks a user of the AMQP door.

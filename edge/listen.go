@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -15,11 +16,11 @@ import (
 	"leveret/edge/config"
 )
 
-// listen opens a door's addresses, all or none.
-func listen(door string, addrs []string) ([]net.Listener, error) {
+// listen opens a door's addresses, all or none. mode is that of Unix sockets.
+func listen(door string, addrs []string, mode fs.FileMode) ([]net.Listener, error) {
 	var open []net.Listener
 	for _, addr := range addrs {
-		l, err := listenOn(addr)
+		l, err := listenOn(addr, mode)
 		if err != nil {
 			closeAll(open)
 			return nil, fmt.Errorf("%s door: %w", door, err)
@@ -31,12 +32,12 @@ func listen(door string, addrs []string) ([]net.Listener, error) {
 
 // listenOn opens a TCP address or a Unix socket. A socket that another process
 // left behind is in nobody's way.
-func listenOn(addr string) (net.Listener, error) {
+func listenOn(addr string, mode fs.FileMode) (net.Listener, error) {
 	path, unix := strings.CutPrefix(addr, config.UnixPrefix)
 	if !unix {
 		return net.Listen("tcp", addr)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := listenUnix(path, mode)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return l, err
 	}
@@ -50,7 +51,24 @@ func listenOn(addr string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil {
 		return nil, err
 	}
-	return net.Listen("unix", path)
+	return listenUnix(path, mode)
+}
+
+// listenUnix makes a socket that only those may ever open whom its mode lets: it
+// has as few rights as that before it has a name, and all of them afterwards,
+// whatever the process's mask is.
+func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
+	narrow := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), uint32(mode)) }) // Linux alone knows it
+	}}
+	l, err := narrow.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // wrapping makes another listener of one; with an error it gives the old one.
@@ -75,14 +93,14 @@ func (a *App) overTLS(door string, c config.TLS, protocol string) wrapping {
 
 // listenAMQP opens all addresses of the AMQP door, or none.
 func (a *App) listenAMQP(c config.AMQP) ([]net.Listener, error) {
-	all, err := listen("amqp", c.Listen)
+	all, err := listen("amqp", c.Listen, c.SocketMode)
 	if err != nil {
 		return nil, err
 	}
 	for i := range all {
 		all[i] = a.proxied("amqp", c.Proxied, all[i])
 	}
-	secure, err := listen("amqp", c.TLSListen)
+	secure, err := listen("amqp", c.TLSListen, c.SocketMode)
 	for i := range secure {
 		if secure[i], err = a.overTLS("amqp", c.TLS, "amqp")(a.proxied("amqp", c.Proxied, secure[i])); err != nil {
 			break
@@ -108,7 +126,7 @@ func (a *App) listenMQTT(c config.MQTT) (all []net.Listener, err error) {
 		{c.WebSocketListen, plain, true},
 		{c.WebSocketTLSListen, a.overTLS("mqtt", c.TLS, "http/1.1"), true},
 	} {
-		open, err := listen("mqtt", way.addrs)
+		open, err := listen("mqtt", way.addrs, c.SocketMode)
 		for i := range open {
 			if open[i], err = way.wrap(a.guests.accepting(a.proxied("mqtt", c.Proxied, open[i]))); err != nil {
 				break

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"leveret/edge/config"
 )
 
 const (
@@ -23,6 +25,7 @@ const (
 	answerBytesMax = 32 << 20 // a broker full of queues with long names
 	passwordEnv    = "LEVERET_PASSWORD"
 	addressFile    = "admin.addr" // in the data folder, written by a running instance
+	commandSocket  = "admin.sock" // likewise
 )
 
 // instance is how a running one is reached.
@@ -33,20 +36,23 @@ type instance struct {
 }
 
 // howToReach is how the help of a command that asks begins.
-const howToReach = `asks a running instance over HTTP. It is found by --addr, else by what it
-wrote into its data folder, else by the configuration.`
+const howToReach = `asks a running instance over HTTP. It is found by --addr, else by the
+socket or the address in its data folder, else by the configuration.`
 
 func (i *instance) flags(c *cobra.Command) {
 	i.settings.flags(c)
-	c.Flags().StringVar(&i.address, "addr", "", "`HOST:PORT` of the admin door")
+	c.Flags().StringVar(&i.address, "addr", "", "`HOST:PORT` of the admin door, or unix:PATH")
 	c.Flags().StringVar(&i.user, "user", "", "`NAME` to log in with")
 }
 
 // find is where the admin door is.
 func (i *instance) find() (string, error) {
 	if i.address != "" {
+		if strings.HasPrefix(i.address, config.UnixPrefix) {
+			return i.address, nil
+		}
 		if _, _, err := net.SplitHostPort(i.address); err != nil {
-			return "", usageErrorf("--addr must be HOST:PORT: %w", err)
+			return "", usageErrorf("--addr must be HOST:PORT or unix:PATH: %w", err)
 		}
 		return reachable(i.address), nil
 	}
@@ -54,9 +60,17 @@ func (i *instance) find() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Who may open it needs no login there. Others go on, as do all where it was
+	// left behind by an instance that was killed.
+	if path, err := filepath.Abs(filepath.Join(cfg.DataDir, commandSocket)); err == nil {
+		if c, err := net.DialTimeout("unix", path, answerTimeout); err == nil {
+			_ = c.Close()
+			return config.UnixPrefix + path, nil
+		}
+	}
 	if left, err := os.ReadFile(filepath.Join(cfg.DataDir, addressFile)); err == nil {
 		first, _, _ := strings.Cut(string(left), "\n")
-		if _, _, err := net.SplitHostPort(first); err == nil {
+		if _, _, err := net.SplitHostPort(first); err == nil || strings.HasPrefix(first, config.UnixPrefix) {
 			return reachable(first), nil
 		}
 	}
@@ -69,6 +83,9 @@ func (i *instance) find() (string, error) {
 // reachable is where to connect to for what is listened on: an address that
 // stands for all of the machine's is reached over loopback.
 func reachable(address string) string {
+	if strings.HasPrefix(address, config.UnixPrefix) {
+		return address
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address
@@ -105,7 +122,14 @@ func (i *instance) do(ctx context.Context, method, path string) (what string, an
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	u, err := url.Parse("http://" + address + path)
+	transport, host := &http.Transport{DisableKeepAlives: true}, address
+	if path, unix := strings.CutPrefix(address, config.UnixPrefix); unix {
+		host = "localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
+	u, err := url.Parse("http://" + host + path)
 	if err != nil {
 		return "", nil, usageErrorf("%s: %w", address, err)
 	}
@@ -118,7 +142,7 @@ func (i *instance) do(ctx context.Context, method, path string) (what string, an
 		request.SetBasicAuth(i.user, os.Getenv(passwordEnv))
 	}
 	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	response, err := client.Do(request)

@@ -12,6 +12,7 @@ import (
 
 	"leveret/bridge/mqttwire"
 	"leveret/edge/admin"
+	"leveret/edge/config"
 	"leveret/edge/devices"
 )
 
@@ -21,7 +22,7 @@ func running(ts *testscript.TestScript, data string) *instance {
 		address, _, _ := strings.Cut(readIfThere(ts, data+"/"+addressFile), "\n")
 		if nc, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 			nc.Close()
-			return &instance{address: address}
+			return &instance{address: config.UnixPrefix + ts.MkAbs(data+"/"+commandSocket)}
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

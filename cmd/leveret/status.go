@@ -27,8 +27,8 @@ func statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running instance does",
-		Long: "Status " + howToReach + ` From the same machine no
-login is needed; elsewhere give --user, and the password in ` + passwordEnv + `.`,
+		Long: "Status " + howToReach + ` Who may open the socket
+needs no login; others give --user, and the password in ` + passwordEnv + `.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return q.show(c.Context(), c.OutOrStdout())

@@ -50,7 +50,7 @@ var (
 func (s *Server) caller(q *request) (caller, error) {
 	name, password, given := q.BasicAuth()
 	if !given {
-		if local(q.Request) && q.Header.Get("Authorization") == "" {
+		if s.local(q.Request) && q.Header.Get("Authorization") == "" {
 			return caller{}, nil
 		}
 		q.w.Header().Set("WWW-Authenticate", `Basic realm="leveret"`)
@@ -130,12 +130,15 @@ func (c caller) identity() broker.Identity {
 // origin is where a request comes from, for the accounts that may be used from
 // this machine only: nowhere, when it comes from here but does not mean here.
 func origin(r *http.Request) netip.Addr {
+	if overSocket(r) && !passedOn(r) {
+		return netip.IPv6Loopback()
+	}
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	addr := remote.Addr().Unmap()
-	if addr.IsLoopback() && !local(r) {
+	if addr.IsLoopback() && !meansHere(r) {
 		return netip.Addr{}
 	}
 	return addr
@@ -145,18 +148,41 @@ func origin(r *http.Request) netip.Addr {
 // (RFC 7239; RFC 9110, section 7.6.3; the X- ones are older habits).
 var ofProxies = [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"}
 
-// local reports whether a request comes from this machine and means it: a page
+// passedOn reports a request of a proxy that says so.
+func passedOn(r *http.Request) bool {
+	for _, name := range ofProxies {
+		if _, says := r.Header[name]; says {
+			return true
+		}
+	}
+	return false
+}
+
+// overSocket reports a request over a Unix socket. No page can have a browser
+// make one.
+func overSocket(r *http.Request) bool {
+	at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return at != nil && at.Network() == "unix"
+}
+
+// local reports whether whoever asks may look without a login: over a Unix socket,
+// whose file's mode says who may open it, and over loopback where that is trusted.
+// A proxy on this machine that passes requests on without a word looks like
+// somebody who asks from here, so that loopback is not trusted by default.
+func (s *Server) local(r *http.Request) bool {
+	if overSocket(r) {
+		return !passedOn(r)
+	}
+	return s.o.TrustLoopback && meansHere(r)
+}
+
+// meansHere reports whether a request comes over loopback and means it: a page
 // from elsewhere whose name was made to point here names itself as the host, and
 // what a proxy on this machine passes on comes from wherever.
-func local(r *http.Request) bool {
+func meansHere(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !remote.Addr().Unmap().IsLoopback() {
+	if err != nil || !remote.Addr().Unmap().IsLoopback() || passedOn(r) {
 		return false
-	}
-	for _, name := range ofProxies {
-		if _, passedOn := r.Header[name]; passedOn {
-			return false
-		}
 	}
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {

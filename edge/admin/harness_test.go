@@ -76,6 +76,7 @@ func newGatewayOn(t *testing.T, spool *mem.Log) *gateway {
 	book, err := users.NewBook(accounts())
 	g.must(err)
 	g.server = New(Options{
+		TrustLoopback: true,
 		Status: func() Status {
 			return Status{Version: "1.2.3", Listeners: []Listener{{Door: "admin", Address: "127.0.0.1:15672"}}}
 		},

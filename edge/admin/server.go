@@ -6,8 +6,9 @@
 // leveret has beside it: its status, retained values, devices, and queues that
 // pause. See routes for all of it.
 //
-// From the machine itself it may be looked at without a login (a browser that
-// was led astray by a foreign name is refused, see local); anybody else, and
+// Who may open a Unix socket of the door may look without a login, and, if that
+// is configured, who asks over loopback (a browser that was led astray by a
+// foreign name is refused, see local); anybody else, and
 // whoever changes something, logs in as a user with a tag that allows it; see
 // access.go. /healthz says no more than whether all is well, to everybody.
 //
@@ -40,9 +41,11 @@ import (
 // Options is what the door is made of.
 type Options struct {
 	Listeners []net.Listener
-	Status    func() Status
-	Metrics   func(io.Writer)
-	Troubles  func() []health.Trouble
+	// TrustLoopback lets who asks over loopback look without a login, see local.
+	TrustLoopback bool
+	Status        func() Status
+	Metrics       func(io.Writer)
+	Troubles      func() []health.Trouble
 	// Alarms are the resources that are short, so that publishers wait.
 	Alarms func() []string
 	// Login checks a password; nil refuses everybody. remote is the zero

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -84,5 +86,54 @@ func TestHealthz(t *testing.T) {
 	g.server.handler().ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
 	if w.Code != 503 || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("healthz with a trouble: %d %q", w.Code, w.Body)
+	}
+}
+
+// TestLoopbackIsNotTrustedByDefault: a reverse proxy on this machine that says
+// nothing of whom it asks for looks like somebody here.
+func TestLoopbackIsNotTrustedByDefault(t *testing.T) {
+	g := newGateway(t)
+	g.server.o.TrustLoopback = false
+	for _, path := range []string{"/api/status", "/api/overview", "/metrics"} {
+		if w := g.ask("local", "GET", path); w.Code != 401 {
+			t.Errorf("GET %s over loopback without a login: %d, want 401", path, w.Code)
+		}
+		if w := g.ask("local", "GET", path, func(r *http.Request) { r.SetBasicAuth("local", "right") }); w.Code != 200 {
+			t.Errorf("GET %s as a user from this machine only: %d, want 200", path, w.Code)
+		}
+	}
+	if w := g.ask("local", "GET", "/healthz"); w.Code != 200 {
+		t.Errorf("GET /healthz: %d", w.Code)
+	}
+}
+
+// TestWhoMayOpenTheSocketMayLook, and change nothing without a login; what a proxy
+// passes on over it is from elsewhere all the same.
+func TestWhoMayOpenTheSocketMayLook(t *testing.T) { synctest.Test(t, testWhoMayOpenTheSocketMayLook) }
+
+func testWhoMayOpenTheSocketMayLook(t *testing.T) {
+	g := newGateway(t)
+	g.server.o.TrustLoopback = false
+	overSocket := func(r *http.Request) {
+		r.RemoteAddr, r.Host = "@", "localhost"
+		*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.UnixAddr{Name: "/x", Net: "unix"})))
+	}
+	user := func(r *http.Request) { r.SetBasicAuth("local", "right") } // from this machine only
+	proxied := func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.7") }
+	for _, c := range []struct {
+		name, method, path string
+		edits              []func(*http.Request)
+		want               int
+	}{
+		{"nobody looks", "GET", "/api/status", nil, 200},
+		{"nobody looks at metrics", "GET", "/metrics", nil, 200},
+		{"nobody changes", "DELETE", "/api/devices/gone", nil, 401},
+		{"a user of this machine looks", "GET", "/api/status", []func(*http.Request){user}, 200},
+		{"nobody, passed on", "GET", "/api/status", []func(*http.Request){proxied}, 401},
+		{"a user of this machine, passed on", "GET", "/api/status", []func(*http.Request){user, proxied}, 401},
+	} {
+		if w := g.ask("", c.method, c.path, append([]func(*http.Request){overSocket}, c.edits...)...); w.Code != c.want {
+			t.Errorf("%s: %d, want %d", c.name, w.Code, c.want)
+		}
 	}
 }

@@ -15,11 +15,6 @@ var (
 	errEmpty   = errors.New("the address is empty; write [] to close the door")
 )
 
-// listen reads the addresses of a door.
-func (d *decoder) listen(s *section, to *[]string) {
-	s.texts("listen", to, true, checkAddress)
-}
-
 func checkAddress(address string) error {
 	if address == "" {
 		return errEmpty

@@ -53,7 +53,7 @@ var broken = []struct {
 	{"unknown key, far from all", "[log]\nfile = \"x\"", []string{"2:1: log.file: no such key; known here are level"}},
 	{"unknown keys, all of them", "colour = 1\n[amqp]\nport = 5672\n[telnet]\n[mqtt]\n  anonimous = 'never'", []string{
 		"1:1: colour: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
-		"3:1: amqp.port: no such key; known here are listen, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version, proxy_protocol, proxy_from, channels_max, map_queue_types",
+		"3:1: amqp.port: no such key; known here are listen, socket_mode, tls_listen, cert_file, key_file, client_ca_file, external_login, anonymous, anonymous_user, product, product_version, proxy_protocol, proxy_from, channels_max, map_queue_types",
 		"4:2: telnet: no such key; known here are data_dir, profile, log, amqp, mqtt, admin, spool, devices, vhost, permission, topic_permission, user, exchange, queue, binding, policy, shovel",
 		"6:3: mqtt.anonimous: no such key; did you mean anonymous?",
 	}},
@@ -130,7 +130,10 @@ var broken = []struct {
 	{"address of another door", "[mqtt]\nlisten = '127.0.0.1:5672'", []string{"2:10: mqtt.listen: 127.0.0.1:5672 is taken by amqp.listen already"}},
 	{"socket without a folder", "mqtt.listen = 'unix:mqtt.sock'", []string{`1:15: mqtt.listen: the path of a Unix socket must be absolute, like "unix:/run/leveret/mqtt.sock"`}},
 	{"socket with a long path", "mqtt.listen = 'unix:/" + strings.Repeat("x", 107) + "'", []string{"1:15: mqtt.listen: the path of a Unix socket must be at most 107 bytes long"}},
-	{"socket for another door", "amqp.listen = 'unix:/x'", []string{"1:15: amqp.listen: the port must be a number from 0 to 65535"}},
+	{"socket with TLS", "mqtt.websocket_listen = 'unix:/x'", []string{"1:25: mqtt.websocket_listen: the port must be a number from 0 to 65535"}},
+	{"socket of two doors", "amqp.listen = 'unix:/x'\nadmin.listen = 'unix:/x'", []string{"2:16: admin.listen: unix:/x is taken by amqp.listen already"}},
+	{"mode with letters", "amqp.socket_mode = 'rw-rw----'", []string{`1:20: amqp.socket_mode: must be a file's mode in octal, like "0660"`}},
+	{"mode with more than permissions", "admin.socket_mode = '4755'", []string{`1:21: admin.socket_mode: must be a file's mode in octal, like "0660"`}},
 	{"address of another way in", "[mqtt]\nwebsocket_listen = '127.0.0.1:1883'", []string{"2:20: mqtt.websocket_listen: 127.0.0.1:1883 is taken by mqtt.listen already"}},
 	{"origin with a scheme", "mqtt.websocket_origins = ['https://a']", []string{`1:27: mqtt.websocket_origins: not the host of an origin; write it like "panel.example", "*.example:8080" or "*"`}},
 	{"TLS without a certificate", "[mqtt]\ntls_listen = ':8883'", []string{

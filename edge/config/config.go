@@ -19,6 +19,7 @@
 package config
 
 import (
+	"io/fs"
 	"log/slog"
 	"slices"
 	"time"
@@ -86,8 +87,12 @@ type Log struct {
 type AMQP struct {
 	// Listen is one address or a list of them, "host:port". Without a host
 	// (":5672") it is every address of the machine; port 0 is any free one. An
-	// empty list closes the door. [127.0.0.1:5672; restart]
+	// empty list closes the door. "unix:" with a path is a Unix socket.
+	// [127.0.0.1:5672; restart]
 	Listen []string // listen
+	// SocketMode is who may connect to the door's Unix sockets, as a file's mode
+	// in octal: those who may write. [0660; restart]
+	SocketMode fs.FileMode // socket_mode
 	// TLSListen is where they come in over TLS; as listen. [none; restart]
 	TLSListen []string // tls_listen
 	TLS
@@ -128,9 +133,10 @@ type MapQueueTypes struct {
 
 // MQTT is the door for MQTT clients.
 type MQTT struct {
-	// Listen is as amqp.listen, and "unix:" with a path is a Unix socket.
-	// [127.0.0.1:1883; restart]
-	Listen []string // listen
+	// Listen and SocketMode are as amqp.listen and amqp.socket_mode.
+	// [127.0.0.1:1883, 0660; restart]
+	Listen     []string    // listen
+	SocketMode fs.FileMode // socket_mode
 	// TLSListen is where they come in over TLS, WebSocketListen over WebSocket
 	// and WebSocketTLSListen over secure WebSocket; as amqp.listen. WebSocket
 	// clients may use any path. [none; restart]
@@ -231,8 +237,17 @@ type TLS struct {
 
 // Admin is the door for the HTTP API, the page and the metrics.
 type Admin struct {
-	// Listen is as amqp.listen. [127.0.0.1:15672; restart]
-	Listen []string // listen
+	// Listen and SocketMode are as amqp.listen and amqp.socket_mode. While the
+	// door is open it is, too, at the Unix socket admin.sock in the data folder,
+	// for the commands of this program. [127.0.0.1:15672, 0660; restart]
+	Listen     []string    // listen
+	SocketMode fs.FileMode // socket_mode
+	// TrustLoopback lets who asks over the loopback interface look without a
+	// login. It is for machines with no reverse proxy in front of this door:
+	// one that passes requests on without saying so (Forwarded,
+	// X-Forwarded-For, X-Real-IP, Via) would let everybody look. Who may open
+	// the Unix socket may look in any case. [false; restart]
+	TrustLoopback bool // trust_loopback
 }
 
 // Spool is the durable log on the disk.

@@ -31,18 +31,22 @@ type decoder struct {
 	inVHosts, ofUsers, routed []mention
 }
 
+// socketMode lets the service's own account connect, and those who were put into
+// its group.
+const socketMode = 0o660
+
 // defaults is a Config without a file, before anything is chosen.
 func defaults() *Config {
 	return &Config{
 		DataDir: "leveret-data",
 		Log:     Log{Level: slog.LevelInfo},
-		AMQP: AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: proxied(),
+		AMQP: AMQP{Listen: []string{"127.0.0.1:5672"}, SocketMode: socketMode, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: proxied(),
 			ChannelsMax: channelsDefault, MapQueueTypes: MapQueueTypes{QueueQuorum, QueueRefused}},
 		MQTT: MQTT{
-			Listen: []string{"127.0.0.1:1883"}, Anonymous: AnonymousLoopback, TopicDots: ExactDots, ClientIDTakeover: SameUser,
+			Listen: []string{"127.0.0.1:1883"}, SocketMode: socketMode, Anonymous: AnonymousLoopback, TopicDots: ExactDots, ClientIDTakeover: SameUser,
 			CertificateLogin: NoName, CertificateClientID: NoName, Redirect: Temporary, Proxied: proxied(),
 		},
-		Admin: Admin{Listen: []string{"127.0.0.1:15672"}},
+		Admin: Admin{Listen: []string{"127.0.0.1:15672"}, SocketMode: socketMode},
 	}
 }
 
@@ -97,7 +101,8 @@ func (d *decoder) log(s *section, l *Log) {
 // doors reads the tables of everything that listens.
 func (d *decoder) doors(s *section, c *Config) {
 	s.section("amqp", func(s *section) {
-		d.listen(s, &c.AMQP.Listen)
+		s.texts("listen", &c.AMQP.Listen, true, checkSocket)
+		s.mode("socket_mode", &c.AMQP.SocketMode)
 		s.texts("tls_listen", &c.AMQP.TLSListen, true, checkAddress)
 		d.certificates(s, &c.AMQP.TLS, len(c.AMQP.TLSListen) > 0)
 		d.logins(s, &c.AMQP)
@@ -112,7 +117,11 @@ func (d *decoder) doors(s *section, c *Config) {
 	})
 	c.MQTT.ConnectionsMax, c.MQTT.MQTTLimits = c.Profile.connections(), c.Profile.mqttLimits()
 	s.section("mqtt", func(s *section) { d.mqtt(s, &c.MQTT) })
-	s.section("admin", func(s *section) { d.listen(s, &c.Admin.Listen) })
+	s.section("admin", func(s *section) {
+		s.texts("listen", &c.Admin.Listen, true, checkSocket)
+		s.mode("socket_mode", &c.Admin.SocketMode)
+		s.boolean("trust_loopback", &c.Admin.TrustLoopback)
+	})
 	d.unshared(s, c)
 }
 

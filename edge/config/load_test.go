@@ -35,14 +35,14 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		DataDir: "leveret-data",
 		Profile: profile,
-		AMQP: AMQP{Listen: []string{"127.0.0.1:5672"}, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
+		AMQP: AMQP{Listen: []string{"127.0.0.1:5672"}, SocketMode: 0o660, ExternalLogin: CommonName, Anonymous: AnonymousNever, Product: "leveret", Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
 			ChannelsMax: 256, MapQueueTypes: MapQueueTypes{QueueQuorum, QueueRefused}},
 		MQTT: MQTT{
-			Listen: []string{"127.0.0.1:1883"}, Anonymous: "loopback", TopicDots: "exact", ClientIDTakeover: "same_user", CertificateLogin: "none",
+			Listen: []string{"127.0.0.1:1883"}, SocketMode: 0o660, Anonymous: "loopback", TopicDots: "exact", ClientIDTakeover: "same_user", CertificateLogin: "none",
 			CertificateClientID: "none", Redirect: "temporary", ConnectionsMax: profile.connections(), MQTTLimits: profile.mqttLimits(),
 			Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
 		},
-		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}},
+		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}, SocketMode: 0o660},
 		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond(), Sync: true},
 		Devices: Devices{Max: profile.devices()},
 		Users: []User{{
@@ -65,7 +65,8 @@ data_dir = '/var/lib/leveret'
 profile = "tiny"
 log.level = "debug"
 [amqp]
-listen = ["127.0.0.1:0", "[::1]:5672"]
+listen = ["127.0.0.1:0", "[::1]:5672", "unix:/run/a.sock"]
+socket_mode = "0666"
 external_login = "distinguished_name"
 anonymous = "loopback"
 anonymous_user = "anna"
@@ -75,6 +76,7 @@ channels_max = 31
 map_queue_types = {quorum = "classic", stream = "quorum"}
 [mqtt]
 listen = []
+socket_mode = "600"
 websocket_listen = "unix.example:8083"
 websocket_origins = ["*.example:1", "*"]
 keep_qos0 = true
@@ -109,7 +111,9 @@ overflow = "keep-last"
 topic = "z/#"
 exchange = "amq.topic"
 [admin]
-listen = ":15672"
+listen = [":15672", "unix:/run/b.sock"]
+socket_mode = "0640"
+trust_loopback = true
 [spool]
 max_bytes = "1.5GiB"
 commit_window = "7ms"
@@ -230,14 +234,14 @@ target = {uri = "mqtt://h:1884", prefix = "site7/"}
 		Profile: Tiny,
 		Log:     Log{slog.LevelDebug},
 		AMQP: AMQP{
-			Listen:        []string{"127.0.0.1:0", "[::1]:5672"},
+			Listen: []string{"127.0.0.1:0", "[::1]:5672", "unix:/run/a.sock"}, SocketMode: 0o666,
 			ExternalLogin: DistinguishedName, Anonymous: AnonymousLoopback, AnonymousUser: "anna",
 			Product: "RabbitMQ", ProductVersion: "3.10.8",
 			Proxied:     Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
 			ChannelsMax: 31, MapQueueTypes: MapQueueTypes{QueueClassic, QueueQuorum},
 		},
 		MQTT: MQTT{
-			Listen: []string{}, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
+			Listen: []string{}, SocketMode: 0o600, WebSocketListen: []string{"unix.example:8083"}, WebSocketOrigins: []string{"*.example:1", "*"},
 			KeepQoS0: true, PublisherHeader: true, TopicDots: RabbitDots, Anonymous: AnonymousNever, ClientIDs: "^{username}-", ClientIDTakeover: AnyUser,
 			CertificateLogin: NoName, CertificateClientID: NoName, RedirectTo: "h:1", Redirect: Moved,
 			ConnectionsMax: 7, KeepAliveMax: time.Minute, MQTTLimits: MQTTLimits{
@@ -251,7 +255,7 @@ target = {uri = "mqtt://h:1884", prefix = "site7/"}
 			Routes:  []MQTTRoute{{Topic: "z/#", Exchange: "amq.topic"}},
 			Proxied: Proxied{ProxyProtocol: true, ProxyFrom: []string{"10.0.0.0/8"}},
 		},
-		Admin:   Admin{Listen: []string{":15672"}},
+		Admin:   Admin{Listen: []string{":15672", "unix:/run/b.sock"}, SocketMode: 0o640, TrustLoopback: true},
 		Spool:   Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
 		Devices: Devices{Max: 12, SilentAfter: 15 * time.Minute, Rules: []DeviceRule{{"meter-*", time.Hour}, {"display", 0}}},
 		Users: []User{{

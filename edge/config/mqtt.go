@@ -16,6 +16,7 @@ import (
 // mqtt reads the table of the MQTT door.
 func (d *decoder) mqtt(s *section, m *MQTT) {
 	s.texts("listen", &m.Listen, true, checkSocket)
+	s.mode("socket_mode", &m.SocketMode)
 	choice(s, "anonymous", &m.Anonymous, AnonymousLoopback, AnonymousNever, AnonymousAlways)
 	s.boolean("keep_qos0", &m.KeepQoS0)
 	s.boolean("publisher_header", &m.PublisherHeader)

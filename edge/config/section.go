@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,6 +102,20 @@ func (s *section) short(name string, to *string) bool {
 }
 
 const shortMax = 255
+
+// mode reads the permissions of a file, in octal as chmod has them.
+func (s *section) mode(name string, to *fs.FileMode) bool {
+	var octal string
+	if !s.text(name, &octal) {
+		return false
+	}
+	n, err := strconv.ParseUint(octal, 8, 16)
+	if err != nil || n > 0o777 {
+		return s.bad(name, s.table.get(name).value, `must be a file's mode in octal, like "0660"`)
+	}
+	*to = fs.FileMode(n)
+	return true
+}
 
 func (s *section) boolean(name string, to *bool) bool {
 	n := s.value(name)
