@@ -14,9 +14,9 @@ type Source interface {
 	// Open starts reading with at most prefetch messages unsettled. It bounds
 	// its own time, and ends at once when ctx does.
 	Open(ctx context.Context, prefetch int) (Reader, error)
-	// Backlog is how many messages are in it, those under way included; 0 when
-	// that is not known.
-	Backlog() int
+	// Backlog is how many messages are in it, those under way included, and
+	// whether that is known at present.
+	Backlog() (messages int, known bool)
 	// String names the source for operators. It holds no secret.
 	String() string
 }

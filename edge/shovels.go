@@ -160,7 +160,7 @@ func (s *shovels) status() []admin.Shovel {
 		st := r.Status()
 		a := admin.Shovel{
 			Name: st.Name, State: st.State.String(), Source: st.Source, Target: st.Target, Held: st.Held,
-			Lag: int64(st.Lag), Sent: st.Confirmed, Since: st.Since, LastError: st.LastError,
+			Lag: int64(st.Lag), LagUnknown: !st.LagKnown, Sent: st.Confirmed, Since: st.Since, LastError: st.LastError,
 			Refused: st.Refused + st.Returned, DeadLettered: st.Buried, Dropped: st.Dropped, Ignored: r.ignored(),
 		}
 		if !st.LastErrorAt.IsZero() {
@@ -190,7 +190,9 @@ func (s *shovels) metrics(w *metrics.Writer) {
 		w.Gauge("leveret_shovel_up", "1 while the link is up.", up, "shovel", st.Name)
 	})
 	each(func(st *shovel.Status) {
-		w.Gauge("leveret_shovel_lag_messages", "Messages that the far side has not confirmed.", float64(st.Lag), "shovel", st.Name)
+		if st.LagKnown {
+			w.Gauge("leveret_shovel_lag_messages", "Messages that the far side has not confirmed.", float64(st.Lag), "shovel", st.Name)
+		}
 	})
 	each(func(st *shovel.Status) {
 		w.Gauge("leveret_shovel_in_flight", "Messages sent and not settled.", float64(st.InFlight), "shovel", st.Name)

@@ -44,7 +44,8 @@ func (s *Shovel) cross(ctx context.Context, link bridge.Link) error {
 		sending: make(chan error, 1), answers: make([]bridge.Answer, 0, s.o.Messages),
 	}
 	c.watch.Stop()
-	s.arrive(link, c.flight, s.o.Source.Backlog())
+	backlog, _ := s.o.Source.Backlog()
+	s.arrive(link, c.flight, backlog)
 	// The sender is stopped by leave, which lets what is under way finish.
 	sendCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
@@ -211,7 +212,8 @@ func (c *crossing) drained() bool {
 	if c.state() != Draining {
 		return false
 	}
-	return c.o.Source.Backlog() == 0
+	n, known := c.o.Source.Backlog()
+	return known && n == 0
 }
 
 // patience is how long the far side may stay silent: StallAfter, and the time

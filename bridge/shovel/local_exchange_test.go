@@ -27,16 +27,17 @@ type elsewhere struct {
 	buried  []string
 	grave   bool // it can bury
 	// life is how many messages a link lets out before it is lost; 0 is all.
-	life int
-	wake chan struct{}
+	life    int
+	waiting int // what it says is in it; 0 is not to know
+	wake    chan struct{}
 }
 
 func newElsewhere(bodies []string) *elsewhere {
 	return &elsewhere{bodies: bodies, settled: map[int]bool{}, wake: make(chan struct{})}
 }
 
-func (e *elsewhere) String() string { return "fake://elsewhere" }
-func (e *elsewhere) Backlog() int   { return 0 }
+func (e *elsewhere) String() string       { return "fake://elsewhere" }
+func (e *elsewhere) Backlog() (int, bool) { return e.waiting, e.waiting > 0 }
 
 func (e *elsewhere) Open(_ context.Context, prefetch int) (bridge.Reader, error) {
 	e.mu.Lock()
@@ -245,6 +246,24 @@ func TestAFullSpoolHoldsTheShovel(t *testing.T) {
 			t.Errorf("the queue has %v", got)
 		}
 	})
+}
+
+// TestLagIsToldAsFarAsItIsKnown: a source that cannot tell how much waits in it
+// is not one in which nothing waits.
+func TestLagIsToldAsFarAsItIsKnown(t *testing.T) {
+	for _, waiting := range []int{0, 20} {
+		synctest.Test(t, func(t *testing.T) {
+			source := newElsewhere(numbers(0, 8))
+			source.waiting = waiting
+			k := newInbound(t, mem.New().Auto(), source, nil)
+			defer k.run()()
+			time.Sleep(time.Minute)
+			want := map[bool]State{false: Live, true: Draining}[waiting > 0]
+			if st := k.shovel.Status(); st.LagKnown != (waiting > 0) || st.Lag != waiting || st.State != want || st.Confirmed != 8 {
+				t.Errorf("%d waiting: %+v", waiting, st)
+			}
+		})
+	}
 }
 
 func TestALostSourceIsOpenedAgain(t *testing.T) {

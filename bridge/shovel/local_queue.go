@@ -31,9 +31,9 @@ type LocalQueue struct {
 var errQueueGone = errors.New("the queue was deleted")
 
 // Backlog is how many messages are in the queue, whoever holds them.
-func (l *LocalQueue) Backlog() int {
-	st, _ := l.Broker.QueueStatus(l.VHost, l.Queue)
-	return st.Ready + st.Unacked
+func (l *LocalQueue) Backlog() (messages int, known bool) {
+	st, known := l.Broker.QueueStatus(l.VHost, l.Queue)
+	return st.Ready + st.Unacked, known
 }
 
 // String is the queue's name, with its vhost where that is not the default.

@@ -34,7 +34,10 @@ type Status struct {
 	Held        string // why the far side holds publishers back now, or ""
 
 	InFlight int // sent and not settled
-	Lag      int // messages in the source that are not confirmed, those in flight included
+	// Lag is how many messages in the source are not confirmed, those in flight
+	// included, and LagKnown whether the source can tell.
+	Lag      int
+	LagKnown bool
 
 	Confirmed uint64 // messages that the far side took
 	Refused   uint64 // answers that it did not take one
@@ -67,7 +70,7 @@ func (s *Shovel) Status() Status {
 		st.InFlight, _ = f.load()
 		st.Held = link.Held()
 	}
-	st.Lag = s.o.Source.Backlog()
+	st.Lag, st.LagKnown = s.o.Source.Backlog()
 	return st
 }
 

@@ -103,7 +103,11 @@ func printStatus(to io.Writer, st *admin.Status) {
 	queues.print(to)
 	shovels := newSheet("SHOVEL", "FROM", "TO", "STATE", "LAG", "SENT", "REFUSED", "LAST ERROR")
 	for _, s := range st.Shovels {
-		shovels.row(s.Name, cmp.Or(s.Source, "-"), cmp.Or(s.Target, "-"), s.State, s.Lag, s.Sent, s.Refused, cmp.Or(s.Held, s.LastError, "-"))
+		lag := strconv.FormatInt(s.Lag, 10)
+		if s.LagUnknown {
+			lag = "?"
+		}
+		shovels.row(s.Name, cmp.Or(s.Source, "-"), cmp.Or(s.Target, "-"), s.State, lag, s.Sent, s.Refused, cmp.Or(s.Held, s.LastError, "-"))
 	}
 	shovels.print(to)
 	budget := "none"

@@ -28,7 +28,7 @@ var example = admin.Status{
 	Devices: admin.Devices{Known: 12, Connected: 9, Silent: 1, Max: 1000},
 	Shovels: []admin.Shovel{
 		{Name: "cloud", Source: "queue uplink", Target: "amqps://site7@cloud/t", State: "down", Lag: 13, Refused: 2, LastError: "connection refused"},
-		{Name: "other", Source: "mqtt://z:1883", Target: "exchange amq.topic", State: "live", Sent: 9, Held: "the spool here is full"},
+		{Name: "other", Source: "mqtt://z:1883", Target: "exchange amq.topic", State: "live", LagUnknown: true, Sent: 9, Held: "the spool here is full"},
 	},
 	Spool: admin.Spool{DiskBytes: 5 << 20, BudgetBytes: 1 << 30, Records: 13, StagedBytes: 100, Commits: 9},
 }
@@ -52,7 +52,7 @@ uplink               12     1        3.0 MiB  2
 
 SHOVEL  FROM           TO                      STATE  LAG  SENT  REFUSED  LAST ERROR
 cloud   queue uplink   amqps://site7@cloud/t   down   13   0     2        connection refused
-other   mqtt://z:1883  exchange amq.topic      live   0    9     0        the spool here is full
+other   mqtt://z:1883  exchange amq.topic      live   ?    9     0        the spool here is full
 
 SPOOL    BUDGET   RECORDS  STAGED  COMMITS  FAILED
 5.0 MiB  1.0 GiB  13       100 B   9        no

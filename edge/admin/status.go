@@ -85,9 +85,11 @@ type Shovel struct {
 	// Held is why the other side takes nothing at the moment.
 	Held string `json:"held,omitempty"`
 	// Lag is how many messages wait for the other side's confirm: those in the
-	// source queue and those under way.
-	Lag  int64  `json:"lag_messages"`
-	Sent uint64 `json:"sent"` // confirmed since the start
+	// source queue and those under way. Not every source can tell: then it is 0
+	// and unknown.
+	Lag        int64  `json:"lag_messages"`
+	LagUnknown bool   `json:"lag_unknown,omitempty"`
+	Sent       uint64 `json:"sent"` // confirmed since the start
 	// Since the start: answers that a message is not taken, messages that were
 	// never taken and are dead-lettered or dropped, and messages that had been
 	// here or there before or that nobody asked for.

@@ -90,8 +90,8 @@ func NewSource(o SourceOptions) (*Source, error) {
 	}, nil
 }
 
-// Backlog is not known.
-func (s *Source) Backlog() int { return 0 }
+// Backlog is not known: MQTT has no word for it.
+func (s *Source) Backlog() (messages int, known bool) { return 0, false }
 
 // Ignored is how many messages were acknowledged and not taken: they had been
 // here before, or are of topics that are not asked for.
