@@ -68,7 +68,10 @@ func (a *App) shovelTarget(c config.Shovel) (bridge.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return amqp091.New(amqp091.Options{URL: to.URI.Reveal(), Exchange: to.Exchange, Key: to.Key, TLS: proof, Name: c.Name, Node: a.broker.Node()})
+	return amqp091.NewTarget(amqp091.TargetOptions{
+		Options:  amqp091.Options{URL: to.URI.Reveal(), TLS: proof, Name: c.Name, Node: a.broker.Node()},
+		Exchange: to.Exchange, Key: to.Key,
+	})
 }
 
 func (a *App) remoteMQTT(name string, r *config.Remote) (mqtt.Options, error) {

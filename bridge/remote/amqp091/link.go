@@ -63,7 +63,7 @@ func (l *link) Send(m *bridge.Message) error {
 	l.pending.push(p.MessageId, key)
 	l.mu.Unlock()
 	l.wire.expect(len(p.Body))
-	if err := l.channel.Publish(l.target.o.Exchange, key, true, false, p); err != nil {
+	if err := l.channel.Publish(l.target.exchange, key, true, false, p); err != nil {
 		return l.target.failed("send to", err)
 	}
 	return nil
@@ -232,7 +232,7 @@ func (l *link) returned(r *lib.Return) {
 	}
 	l.answer(bridge.Answer{
 		Number: number, Outcome: bridge.Returned,
-		Reason: l.target.clean(fmt.Sprintf("%d %s for exchange %q with key %q", r.ReplyCode, r.ReplyText, l.target.o.Exchange, r.RoutingKey)),
+		Reason: l.target.clean(fmt.Sprintf("%d %s for exchange %q with key %q", r.ReplyCode, r.ReplyText, l.target.exchange, r.RoutingKey)),
 	})
 }
 

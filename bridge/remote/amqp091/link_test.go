@@ -25,7 +25,7 @@ func message(key, body string) bridge.Message {
 }
 
 func TestAnswersNameTheMessagesTheyAreAbout(t *testing.T) {
-	_, l, err := dial(t, Options{}, func(p *peer) {
+	_, l, err := dial(t, TargetOptions{}, func(p *peer) {
 		if p.open(0) != nil {
 			return
 		}
@@ -134,7 +134,7 @@ func TestHostileAfterOpening(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, l, err := dial(t, Options{}, func(p *peer) {
+			_, l, err := dial(t, TargetOptions{}, func(p *peer) {
 				if p.open(0) != nil {
 					return
 				}
@@ -169,7 +169,7 @@ func TestHostileAfterOpening(t *testing.T) {
 
 func TestSilenceForTwoHeartbeatsEndsTheLink(t *testing.T) {
 	began := time.Now() // earlier than anything that is heard
-	_, l, err := dial(t, Options{Heartbeat: time.Second}, func(p *peer) {
+	_, l, err := dial(t, TargetOptions{Options: Options{Heartbeat: time.Second}}, func(p *peer) {
 		if p.open(0) == nil {
 			_, _ = io.Copy(io.Discard, p.r)
 		}
@@ -188,7 +188,7 @@ func TestSilenceForTwoHeartbeatsEndsTheLink(t *testing.T) {
 
 func TestBlockedFarSideIsWaitedFor(t *testing.T) {
 	free := make(chan struct{})
-	_, l, err := dial(t, Options{}, func(p *peer) {
+	_, l, err := dial(t, TargetOptions{}, func(p *peer) {
 		if p.open(0) != nil {
 			return
 		}
@@ -242,7 +242,7 @@ func TestBlockedFarSideIsWaitedFor(t *testing.T) {
 // socket's buffers are full.
 func TestCloseFreesAStalledSend(t *testing.T) {
 	stalled := make(chan struct{})
-	_, l, err := dial(t, Options{}, func(p *peer) {
+	_, l, err := dial(t, TargetOptions{}, func(p *peer) {
 		if p.open(0) == nil {
 			<-stalled
 		}

@@ -227,13 +227,13 @@ const (
 )
 
 // dial opens a link to a script.
-func dial(t *testing.T, o Options, script func(*peer)) (*Target, bridge.Link, error) {
+func dial(t *testing.T, o TargetOptions, script func(*peer)) (*Target, bridge.Link, error) {
 	t.Helper()
 	o.URL = "amqp://gw:" + secret + "@" + listen(t, script) + "/site"
 	if o.Exchange == "" && o.Key == "" {
 		o.Exchange = "up"
 	}
-	target, err := New(o)
+	target, err := NewTarget(o)
 	if err != nil {
 		t.Fatal(err)
 	}

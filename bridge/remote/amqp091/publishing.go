@@ -28,7 +28,7 @@ const (
 func (t *Target) publishing(m *bridge.Message) (p lib.Publishing, key string) {
 	l := &m.Props
 	headers, user := l.Headers, l.UserID
-	if key = t.o.Key; key == "" {
+	if key = t.key; key == "" {
 		key = m.Key
 	}
 	if cut := shortString(key); cut != key {

@@ -34,7 +34,7 @@ func TestPropertiesArriveAsTheyWere(t *testing.T) {
 		UserID: "gw", AppID: "a",
 	}
 	list = list.Encode().List() // with its flags
-	got := transport(t, Options{}, &bridge.Message{Key: "a.b", Props: list, Body: []byte("body")})
+	got := transport(t, TargetOptions{}, &bridge.Message{Key: "a.b", Props: list, Body: []byte("body")})
 	if got.exchange != "up" || got.key != "a.b" || string(got.body) != "body" {
 		t.Errorf("came to %q with %q: %q", got.exchange, got.key, got.body)
 	}
@@ -58,19 +58,19 @@ func TestWhatTheFarSideWouldNotTakeMovesToHeaders(t *testing.T) {
 	long := strings.Repeat("level.", 50)
 	tests := []struct {
 		name    string
-		o       Options
+		o       TargetOptions
 		m       bridge.Message
 		key     string
 		user    string
 		headers amqp.Table
 	}{
-		{"own key", Options{Exchange: "x"}, bridge.Message{Key: "k"}, "k", "", nil},
-		{"replaced key", Options{Exchange: "x", Key: "fixed"}, bridge.Message{Key: long}, "fixed", "", nil},
-		{"long key", Options{Exchange: "x"}, bridge.Message{Key: long}, long[:255], "", amqp.Table{{Key: HeaderKey, Value: long}}},
-		{"own user", Options{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "gw"}}, "k", "gw", nil},
-		{"foreign user", Options{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "pump", ClusterID: "c"}}, "k", "",
+		{"own key", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k"}, "k", "", nil},
+		{"replaced key", TargetOptions{Exchange: "x", Key: "fixed"}, bridge.Message{Key: long}, "fixed", "", nil},
+		{"long key", TargetOptions{Exchange: "x"}, bridge.Message{Key: long}, long[:255], "", amqp.Table{{Key: HeaderKey, Value: long}}},
+		{"own user", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "gw"}}, "k", "gw", nil},
+		{"foreign user", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "pump", ClusterID: "c"}}, "k", "",
 			amqp.Table{{Key: HeaderUser, Value: "pump"}, {Key: HeaderCluster, Value: "c"}}},
-		{"equal headers", Options{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{Headers: amqp.Table{
+		{"equal headers", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{Headers: amqp.Table{
 			{Key: "h", Value: int8(1)}, {Key: "h", Value: int8(2)}}}}, "k", "", amqp.Table{{Key: "h", Value: int8(1)}}},
 	}
 	for _, tt := range tests {
@@ -93,7 +93,7 @@ func TestWhatTheFarSideWouldNotTakeMovesToHeaders(t *testing.T) {
 }
 
 // transport sends one message and answers what arrived.
-func transport(t *testing.T, o Options, m *bridge.Message) published {
+func transport(t *testing.T, o TargetOptions, m *bridge.Message) published {
 	t.Helper()
 	got := make(chan published, 1)
 	_, l, err := dial(t, o, func(p *peer) {

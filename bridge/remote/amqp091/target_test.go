@@ -87,7 +87,7 @@ func TestHostileWhileOpening(t *testing.T) {
 			if tt.want == errNoAnswer.Error() {
 				limit = 700 * time.Millisecond
 			}
-			target, l, err := dial(t, Options{DialTimeout: limit}, tt.script)
+			target, l, err := dial(t, TargetOptions{Options: Options{DialTimeout: limit}}, tt.script)
 			if err == nil {
 				t.Fatalf("Dial = %v", l)
 			}
@@ -106,7 +106,7 @@ func TestHostileWhileOpening(t *testing.T) {
 
 func TestAFrameMaxOfOneStillCarriesMessages(t *testing.T) {
 	got := make(chan published, 1)
-	_, l, err := dial(t, Options{}, func(p *peer) {
+	_, l, err := dial(t, TargetOptions{}, func(p *peer) {
 		if p.open(1) != nil {
 			return
 		}
@@ -129,7 +129,7 @@ func TestAFrameMaxOfOneStillCarriesMessages(t *testing.T) {
 
 func TestDialEndsWithItsContext(t *testing.T) {
 	address := listen(t, func(p *peer) { _, _ = io.Copy(io.Discard, p.r) })
-	target, err := New(Options{URL: "amqp://" + address, Exchange: "up"})
+	target, err := NewTarget(TargetOptions{Options: Options{URL: "amqp://" + address}, Exchange: "up"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestTLSIsVerified(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			target, err := New(Options{URL: "amqps://gw:" + secret + "@" + address, Exchange: "up", TLS: tt.config})
+			target, err := NewTarget(TargetOptions{Options: Options{URL: "amqps://gw:" + secret + "@" + address, TLS: tt.config}, Exchange: "up"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,27 +182,27 @@ func TestTLSIsVerified(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNewTargetRefuses(t *testing.T) {
 	long := strings.Repeat("k", 256)
 	tests := []struct {
 		name string
-		o    Options
+		o    TargetOptions
 	}{
-		{"no url", Options{Exchange: "x"}},
-		{"another scheme", Options{URL: "http://u:" + secret + "@h/", Exchange: "x"}},
-		{"an unescaped slash in the password", Options{URL: "amqp://u:" + secret + "/x@h/", Exchange: "x"}},
-		{"an unescaped hash", Options{URL: "amqp://u:" + secret + "#x@h/", Exchange: "x"}},
-		{"a space", Options{URL: "amqp://u:" + secret + " x@h/", Exchange: "x"}},
-		{"a query", Options{URL: "amqp://u:" + secret + "@h/?heartbeat=0", Exchange: "x"}},
-		{"a port out of range", Options{URL: "amqp://u:" + secret + "@h:99999/", Exchange: "x"}},
-		{"no verification", Options{URL: "amqps://h", Exchange: "x", TLS: &tls.Config{InsecureSkipVerify: true}}},
-		{"a long exchange", Options{URL: "amqp://h", Exchange: long}},
-		{"a long key", Options{URL: "amqp://h", Key: long}},
-		{"neither exchange nor key", Options{URL: "amqp://h"}},
+		{"no url", TargetOptions{Exchange: "x"}},
+		{"another scheme", TargetOptions{Options: Options{URL: "http://u:" + secret + "@h/"}, Exchange: "x"}},
+		{"an unescaped slash in the password", TargetOptions{Options: Options{URL: "amqp://u:" + secret + "/x@h/"}, Exchange: "x"}},
+		{"an unescaped hash", TargetOptions{Options: Options{URL: "amqp://u:" + secret + "#x@h/"}, Exchange: "x"}},
+		{"a space", TargetOptions{Options: Options{URL: "amqp://u:" + secret + " x@h/"}, Exchange: "x"}},
+		{"a query", TargetOptions{Options: Options{URL: "amqp://u:" + secret + "@h/?heartbeat=0"}, Exchange: "x"}},
+		{"a port out of range", TargetOptions{Options: Options{URL: "amqp://u:" + secret + "@h:99999/"}, Exchange: "x"}},
+		{"no verification", TargetOptions{Options: Options{URL: "amqps://h", TLS: &tls.Config{InsecureSkipVerify: true}}, Exchange: "x"}},
+		{"a long exchange", TargetOptions{Options: Options{URL: "amqp://h"}, Exchange: long}},
+		{"a long key", TargetOptions{Options: Options{URL: "amqp://h"}, Key: long}},
+		{"neither exchange nor key", TargetOptions{Options: Options{URL: "amqp://h"}}},
 	}
 	for _, tt := range tests {
-		if _, err := New(tt.o); err == nil || strings.Contains(err.Error(), secret) {
-			t.Errorf("%s: New = %v", tt.name, err)
+		if _, err := NewTarget(tt.o); err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: NewTarget = %v", tt.name, err)
 		}
 	}
 }
@@ -222,12 +222,12 @@ func TestURLs(t *testing.T) {
 }
 
 func TestDialErrorNamesTheTarget(t *testing.T) {
-	target, err := New(Options{
-		URL: "amqp://gw:" + secret + "@cloud.example", Exchange: "up",
+	target, err := NewTarget(TargetOptions{Exchange: "up", Options: Options{
+		URL: "amqp://gw:" + secret + "@cloud.example",
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, errors.New("network is unreachable")
 		},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestDialErrorNamesTheTarget(t *testing.T) {
 // where messages have been.
 func TestTheFarSideIsToldOurNode(t *testing.T) {
 	told := make(chan amqp.Table, 1)
-	_, _, _ = dial(t, Options{Node: "box-7", DialTimeout: 5 * time.Second}, func(p *peer) {
+	_, _, _ = dial(t, TargetOptions{Options: Options{Node: "box-7", DialTimeout: 5 * time.Second}}, func(p *peer) {
 		if _, err := io.ReadFull(p.r, make([]byte, 8)); err != nil {
 			return
 		}
