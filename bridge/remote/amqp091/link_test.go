@@ -9,6 +9,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/bridge"
+	"leveret/bridge/remote/remotetest"
 )
 
 func send(t *testing.T, l bridge.Link, messages ...bridge.Message) {
@@ -50,7 +51,7 @@ func TestAnswersNameTheMessagesTheyAreAbout(t *testing.T) {
 	}
 	send(t, l, message("a", "1"), message("a", "2"), message("a", "3"), message("a", "4"), message("a", "5"), message("a", "6"))
 	want := []bridge.Outcome{bridge.Confirmed, bridge.Returned, bridge.Confirmed, bridge.Refused, bridge.Returned, bridge.Confirmed}
-	got := answers(t, l, 6)
+	got := remotetest.Answers(t, l, 6)
 	slices.SortFunc(got, func(a, b bridge.Answer) int { return int(a.Number) - int(b.Number) })
 	for i, a := range got {
 		if a.Number != uint64(i+1) || a.Outcome != want[i] {
@@ -151,7 +152,7 @@ func TestHostileAfterOpening(t *testing.T) {
 				t.Fatal(err)
 			}
 			send(t, l, message("k", "x"))
-			for _, a := range answers(t, l, 16) {
+			for _, a := range remotetest.Answers(t, l, 16) {
 				if a.Outcome == bridge.Confirmed {
 					t.Errorf("answered %+v", a)
 				}
@@ -177,7 +178,7 @@ func TestSilenceForTwoHeartbeatsEndsTheLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers(t, l, 1) // waits for the link's end, and not for ever
+	remotetest.Answers(t, l, 1) // waits for the link's end, and not for ever
 	if took := time.Since(began); took < 2*time.Second {
 		t.Errorf("noticed after %v", took)
 	}
@@ -212,7 +213,7 @@ func TestBlockedFarSideIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, l, message("k", "1"))
-	answers(t, l, 1)
+	remotetest.Answers(t, l, 1)
 	if held := l.Held(); held != "connection.blocked: low on memory ***" {
 		t.Errorf("Held() = %q", held)
 	}
@@ -227,7 +228,7 @@ func TestBlockedFarSideIsWaitedFor(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Errorf("Send when unblocked = %v", err)
 	}
-	answers(t, l, 1)
+	remotetest.Answers(t, l, 1)
 	for l.Held() == "" {
 		time.Sleep(time.Millisecond)
 	}

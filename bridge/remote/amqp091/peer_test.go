@@ -8,10 +8,10 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
 	"leveret/amqp"
 	"leveret/bridge"
+	"leveret/bridge/remote/remotetest"
 )
 
 // peer is the broker's end of a connection, played by a test.
@@ -190,40 +190,20 @@ func (p *peer) goodbye() {
 	}
 }
 
-// listen serves each connection by a script until the test ends, and answers
-// the address.
-func listen(t *testing.T, script func(*peer)) (address string) {
+// listen serves each connection by the scripts in turn, the last one again and
+// again, and answers the address.
+func listen(t *testing.T, scripts ...func(*peer)) (address string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var plain []func(net.Conn)
+	for _, script := range scripts {
+		plain = append(plain, func(c net.Conn) { script(&peer{Conn: c, r: bufio.NewReader(c)}) })
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			_ = c.SetDeadline(time.Now().Add(2 * longMax))
-			script(&peer{Conn: c, r: bufio.NewReader(c)})
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = ln.Close()
-		<-done
-	})
-	return ln.Addr().String()
+	return remotetest.Serve(t, plain...)
 }
 
 const (
-	secret = "canary-4711"
-
-	// longMax is how long anything may take on a machine that is busy with
-	// something else: what goes on for longer does not end.
-	longMax = 30 * time.Second
+	secret  = remotetest.Secret
+	longMax = remotetest.Patience
 )
 
 // dial opens a link to a script.
@@ -242,22 +222,4 @@ func dial(t *testing.T, o TargetOptions, script func(*peer)) (*Target, bridge.Li
 		t.Cleanup(link.Close)
 	}
 	return target, link, err
-}
-
-// answers collects n answers, or fewer when the link ends.
-func answers(t *testing.T, l bridge.Link, n int) (got []bridge.Answer) {
-	t.Helper()
-	late := time.After(longMax)
-	for len(got) < n {
-		select {
-		case a, ok := <-l.Answers():
-			if !ok {
-				return got
-			}
-			got = append(got, a)
-		case <-late:
-			t.Fatalf("%d of %d answers after %v", len(got), n, longMax)
-		}
-	}
-	return got
 }

@@ -9,6 +9,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/bridge"
+	"leveret/bridge/remote/remotetest"
 )
 
 // TestPropertiesArriveAsTheyWere sends every property and every kind of header
@@ -114,7 +115,7 @@ func transport(t *testing.T, o TargetOptions, m *bridge.Message) published {
 		t.Fatal(err)
 	}
 	send(t, l, *m)
-	if a := answers(t, l, 1); len(a) != 1 || a[0].Outcome != bridge.Confirmed {
+	if a := remotetest.Answers(t, l, 1); len(a) != 1 || a[0].Outcome != bridge.Confirmed {
 		t.Fatalf("answers %v, link %v", a, l.Err())
 	}
 	return <-got

@@ -15,6 +15,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/bridge"
+	"leveret/bridge/remote/remotetest"
 )
 
 // TestHostileWhileOpening: whatever listens at the address, Dial answers in
@@ -121,7 +122,7 @@ func TestAFrameMaxOfOneStillCarriesMessages(t *testing.T) {
 	}
 	body := strings.Repeat("x", 10_000)
 	send(t, l, message("k", body))
-	answers(t, l, 1)
+	remotetest.Answers(t, l, 1)
 	if m := <-got; string(m.body) != body || !m.mandatory || m.exchange != "up" || m.key != "k" {
 		t.Errorf("%d octets came, mandatory %v, to %q with %q", len(m.body), m.mandatory, m.exchange, m.key)
 	}

@@ -10,6 +10,7 @@ import (
 	"leveret/amqp"
 	"leveret/bridge"
 	"leveret/bridge/mqttwire"
+	"leveret/bridge/remote/remotetest"
 )
 
 // peer is the broker's end of a connection, played by a test.
@@ -122,38 +123,20 @@ func (p *peer5) rest() { _, _ = p.expect(mqttwire.TypeDisconnect) }
 // again, and answers the address.
 func serve(t *testing.T, scripts ...func(*peer5)) (address string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := 0; ; i++ {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			_ = c.SetDeadline(time.Now().Add(2 * longMax))
+	var plain []func(net.Conn)
+	for _, script := range scripts {
+		plain = append(plain, func(c net.Conn) {
 			p := &peer5{Conn: c, r: mqttwire.NewReader(c, 1<<20)}
 			p.r.SetVersion(mqttwire.V5)
-			scripts[min(i, len(scripts)-1)](p)
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = ln.Close()
-		<-done
-	})
-	return ln.Addr().String()
+			script(p)
+		})
+	}
+	return remotetest.Serve(t, plain...)
 }
 
 const (
-	secret = "canary-4711"
-
-	// longMax is how long anything may take on a machine that is busy with
-	// something else: what goes on for longer does not end.
-	longMax = 30 * time.Second
+	secret  = remotetest.Secret
+	longMax = remotetest.Patience
 )
 
 func options(address string) Options {
@@ -183,21 +166,6 @@ func open(t *testing.T, qos byte, prefetch int, script func(*peer5)) bridge.Read
 	return r
 }
 
-// take waits for n messages; fewer when the reader fails.
-func take(t *testing.T, r bridge.Reader, n int) (got []bridge.Message, err error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), longMax)
-	defer cancel()
-	for len(got) < n {
-		batch, err := r.Take(ctx)
-		if err != nil {
-			return got, err
-		}
-		got = append(got, batch...)
-	}
-	return got, nil
-}
-
 // dial opens a link to a script.
 func dial(t *testing.T, o TargetOptions, window int, script func(*peer5)) bridge.Link {
 	t.Helper()
@@ -222,22 +190,4 @@ func send(t *testing.T, l bridge.Link, bodies ...string) {
 			t.Fatalf("Send(%s) = %v", body, err)
 		}
 	}
-}
-
-// answers collects n answers, or fewer when the link ends.
-func answers(t *testing.T, l bridge.Link, n int) (got []bridge.Answer) {
-	t.Helper()
-	late := time.After(longMax)
-	for len(got) < n {
-		select {
-		case a, ok := <-l.Answers():
-			if !ok {
-				return got
-			}
-			got = append(got, a)
-		case <-late:
-			t.Fatalf("%d of %d answers after %v", len(got), n, longMax)
-		}
-	}
-	return got
 }

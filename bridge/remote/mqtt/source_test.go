@@ -13,6 +13,7 @@ import (
 
 	"leveret/bridge"
 	"leveret/bridge/mqttwire"
+	"leveret/bridge/remote/remotetest"
 )
 
 func TestNothingIsAcknowledgedBeforeItIsSettled(t *testing.T) {
@@ -37,7 +38,7 @@ func TestNothingIsAcknowledgedBeforeItIsSettled(t *testing.T) {
 		acked <- p.acks(mqttwire.TypePuback, 5)
 		p.rest()
 	})
-	got, err := take(t, r, 5)
+	got, err := remotetest.Take(t, r, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestWhatComesAgainKeepsItsID(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		more, err := take(t, r, n)
+		more, err := remotetest.Take(t, r, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +185,7 @@ func TestTheGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	got, err := take(t, r, 3)
+	got, err := remotetest.Take(t, r, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +227,7 @@ func TestAStrangersPathIsNotBelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	got, err := take(t, r, 1)
+	got, err := remotetest.Take(t, r, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +283,7 @@ func TestExactlyOnceWhileWeLive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := take(t, r, 1)
+		got, err := remotetest.Take(t, r, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +292,7 @@ func TestExactlyOnceWhileWeLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(bodies) == 1 {
-			_, err := take(t, r, 1)
+			_, err := remotetest.Take(t, r, 1)
 			if err == nil || !strings.Contains(err.Error(), "closed the connection") {
 				t.Errorf("Take on a lost connection = %v", err)
 			}
@@ -339,7 +340,7 @@ func TestHostileWhileRunning(t *testing.T) {
 					}
 				}
 			})
-			_, err := take(t, r, 100)
+			_, err := remotetest.Take(t, r, 100)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), secret) {
 				t.Errorf("Take = %v, want ... %s", err, tt.want)
 			}
@@ -382,7 +383,7 @@ func testFlood(t *testing.T, qos byte, most int) {
 	}
 	got := 0
 	for got < 2000 {
-		batch, err := take(t, r, 1)
+		batch, err := remotetest.Take(t, r, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -418,7 +419,7 @@ func TestKeepAliveShowsThatWeLiveAndNoticesTheDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	_, err = take(t, r, 1)
+	_, err = remotetest.Take(t, r, 1)
 	// Each ping is three quarters of a keep alive after the last, and the third
 	// one's answer is the last that is heard.
 	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "nothing was heard for 3s") || took < (answered*1500+3000)*time.Millisecond {

@@ -15,6 +15,7 @@ import (
 	"leveret/amqp"
 	"leveret/bridge"
 	"leveret/bridge/mqttwire"
+	"leveret/bridge/remote/remotetest"
 )
 
 func TestReasonCodesAreTheFarSidesWord(t *testing.T) {
@@ -43,7 +44,7 @@ func TestReasonCodesAreTheFarSidesWord(t *testing.T) {
 	for i := range codes {
 		send(t, l, fmt.Sprint(i))
 	}
-	got := answers(t, l, len(codes))
+	got := remotetest.Answers(t, l, len(codes))
 	slices.SortFunc(got, func(a, b bridge.Answer) int { return int(a.Number) - int(b.Number) })
 	want := []bridge.Answer{
 		{Number: 1}, {Number: 2, Reason: "no matching subscribers"}, {Number: 3, Outcome: bridge.Busy, Reason: "quota exceeded"},
@@ -85,7 +86,7 @@ func TestTheFarSidesReceiveMaximumIsKept(t *testing.T) {
 	for i := range 15 {
 		send(t, l, fmt.Sprint(i))
 	}
-	if got := answers(t, l, 15); len(got) != 15 {
+	if got := remotetest.Answers(t, l, 15); len(got) != 15 {
 		t.Errorf("%d answers: %v", len(got), l.Err())
 	}
 }
@@ -124,7 +125,7 @@ func TestAMessageOnItsWayToMQTT(t *testing.T) {
 		if err := l.Send(&sent); err != nil {
 			t.Fatal(err)
 		}
-		answers(t, l, 1)
+		remotetest.Answers(t, l, 1)
 		p := <-got
 		expiry, _ := p.Props.Uint32(mqttwire.MessageExpiry)
 		if string(p.Topic) != tt.topic || string(p.Payload) != "21.5" || p.Retain != (tt.retain == 1) || expiry < 49 || expiry > 50 {
@@ -178,7 +179,7 @@ func TestThereAndBack(t *testing.T) {
 			p.rest()
 		}
 	})
-	got, err := take(t, r, 1)
+	got, err := remotetest.Take(t, r, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func TestWhatTheFarSideCannotTakeIsRefusedAtHome(t *testing.T) {
 		}
 	})
 	send(t, l, strings.Repeat("x", 300), "small")
-	got := answers(t, l, 2)
+	got := remotetest.Answers(t, l, 2)
 	if len(got) != 2 || got[0].Outcome != bridge.Refused || !strings.Contains(got[0].Reason, "packet too large") || got[1].Outcome != bridge.Confirmed {
 		t.Errorf("got %+v", got)
 	}
@@ -233,7 +234,7 @@ func TestHostileWhilePublishing(t *testing.T) {
 				}
 			})
 			send(t, l, "1")
-			if got := answers(t, l, 3); len(got) > 1 || len(got) == 1 && tt.name != "answers twice" {
+			if got := remotetest.Answers(t, l, 3); len(got) > 1 || len(got) == 1 && tt.name != "answers twice" {
 				t.Errorf("believed %+v", got)
 			}
 			if err := l.Err(); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -404,7 +405,7 @@ func TestWhatCameFromThereIsNotSentBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		send(t, l, "new")
-		if got := answers(t, l, 2); len(got) != 2 || got[0] != (bridge.Answer{Number: 1}) || got[1] != (bridge.Answer{Number: 2}) {
+		if got := remotetest.Answers(t, l, 2); len(got) != 2 || got[0] != (bridge.Answer{Number: 1}) || got[1] != (bridge.Answer{Number: 2}) {
 			t.Errorf("answers %+v", got)
 		}
 		if n := l.target.Ignored(); n != 1 {
