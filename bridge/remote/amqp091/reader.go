@@ -1,0 +1,276 @@
+package amqp091
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"leveret/amqp/wire091"
+	"leveret/bridge"
+)
+
+// reader is a source's consumer. Its listener reads the socket; its heart sends
+// heartbeats and asks how much waits.
+type reader struct {
+	source   *Source
+	conn     *conn
+	prefetch int
+	ready    int64         // messages in the queue when it was opened
+	arrived  chan struct{} // holds a note when the inbox has something, or over was set
+	room     chan struct{} // holds a note when admit may look again
+	working  sync.WaitGroup
+
+	// Of the listener alone.
+	content delivery
+	args    wire091.Reader
+	lastTag uint64
+
+	acking sync.Mutex // held while acknowledgements are collected and sent
+	mu     sync.Mutex // protects the fields below
+	inbox  []bridge.Message
+	spare  []bridge.Message
+	owed   []owed // what the far side waits for an answer to, by rising tag
+	load   int    // of them, those that were not answered
+	bytes  int    // of those
+	acked  []sight
+	asked  int   // how many of acked the far side has surely seen once it answers; 0: it was not asked
+	over   error // set once: why nothing that comes is taken any more
+	said   bool  // the far side has answered our goodbye
+}
+
+func newReader(s *Source, c *conn, prefetch int, ready uint32) *reader {
+	return &reader{
+		source: s, conn: c, prefetch: prefetch, ready: int64(ready),
+		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
+}
+
+func (r *reader) start() {
+	if r.source.begin == nil { // what is counted of a stream is what it keeps
+		r.source.ready.Store(r.ready)
+	}
+	r.source.open.Store(r)
+	r.working.Go(r.listen)
+	r.working.Go(r.beat)
+}
+
+// unsettled is how many messages are under way.
+func (r *reader) unsettled() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.load
+}
+
+// listen reads until the connection ends.
+func (r *reader) listen() {
+	for {
+		r.admit()
+		f, err := r.conn.frames.Next()
+		if err == nil {
+			err = r.handle(f)
+		}
+		if err != nil {
+			r.conn.fail(err)
+			return
+		}
+	}
+}
+
+// admit keeps what is taken from the socket and not settled within bounds. The
+// number of messages is bounded by the prefetch, which the far side must heed.
+func (r *reader) admit() {
+	for {
+		r.mu.Lock()
+		full := r.load > 0 && r.bytes >= inboxBytesMax && r.over == nil
+		r.mu.Unlock()
+		if !full {
+			return
+		}
+		select {
+		case <-r.room:
+		case <-r.conn.gone:
+			return
+		}
+	}
+}
+
+var (
+	errClosedByUs = errors.New("link is closed")
+	errCancelled  = errors.New("the far side ended our consumer: the queue was deleted, or its node is gone")
+)
+
+// handle takes a frame.
+func (r *reader) handle(f wire091.Frame) error {
+	switch {
+	case f.Type == wire091.FrameHeartbeat:
+		return nil
+	case f.Channel > channelID:
+		return fmt.Errorf("the far side sent a frame on channel %d", f.Channel)
+	case f.Type != wire091.FrameMethod:
+		return r.contentFrame(f)
+	case f.Channel == channelID && r.content.stage != noContent:
+		return errors.New("the far side sent a method within a message")
+	}
+	id, args, err := wire091.ParseMethodID(f.Payload)
+	if err != nil {
+		return err
+	}
+	if id == wire091.MethodBasicDeliver && f.Channel == channelID {
+		return r.beginDelivery(args)
+	}
+	m, err := wire091.ParseMethod(f.Payload, nil)
+	if err != nil {
+		return err
+	}
+	if f.Channel == 0 {
+		return r.connectionMethod(m)
+	}
+	return r.channelMethod(m)
+}
+
+func (r *reader) connectionMethod(m wire091.Method) error {
+	switch m := m.(type) {
+	case *wire091.ConnectionBlocked, *wire091.ConnectionUnblocked: // is for publishers
+		return nil
+	case *wire091.ConnectionClose:
+		_ = r.conn.send(0, &wire091.ConnectionCloseOk{})
+		return closedBy(m.ReplyCode, m.ReplyText)
+	case *wire091.ConnectionCloseOk:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.over != nil { // else we have not asked for it
+			r.said = true
+			return errClosedByUs
+		}
+	}
+	return unexpected(m, 0)
+}
+
+func (r *reader) channelMethod(m wire091.Method) error {
+	switch m := m.(type) {
+	case *wire091.BasicCancel:
+		r.end(errCancelled)
+		return nil
+	case *wire091.ChannelFlow:
+		return r.conn.send(channelID, &wire091.ChannelFlowOk{Active: m.Active})
+	case *wire091.ChannelClose:
+		return closedBy(m.ReplyCode, m.ReplyText)
+	case *wire091.QueueDeclareOk:
+		return r.counted(m)
+	}
+	return unexpected(m, channelID)
+}
+
+func unexpected(m wire091.Method, channel uint16) error {
+	return fmt.Errorf("the far side sent %s on channel %d", m.Name(), channel)
+}
+
+// end has nothing that comes from now on taken. What was taken before can still
+// be settled.
+func (r *reader) end(why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over == nil {
+		r.over = why
+	}
+	note(r.arrived)
+	note(r.room)
+}
+
+// beat shows twice in a heartbeat that we live, and asks once how much waits.
+func (r *reader) beat() {
+	tick := time.NewTicker(r.conn.beat / 2)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-tick.C:
+		case <-r.conn.gone:
+			return
+		}
+		if n%2 != 0 || r.source.begin != nil || !r.ask() {
+			r.conn.showLife()
+		}
+	}
+}
+
+// ask asks for the queue's depth, unless the last answer is still to come.
+func (r *reader) ask() bool {
+	r.acking.Lock()
+	defer r.acking.Unlock()
+	r.mu.Lock()
+	waiting := r.asked > 0 || r.over != nil
+	if !waiting {
+		r.asked = 1 + len(r.acked)
+	}
+	r.mu.Unlock()
+	if waiting {
+		return false
+	}
+	_ = r.conn.send(channelID, &wire091.QueueDeclare{Queue: r.source.queue, Passive: true}) // whose failure ends the connection
+	return true
+}
+
+// counted takes the answer. It also says that all that was acknowledged before
+// the question has been heard, and will not come again.
+func (r *reader) counted(m *wire091.QueueDeclareOk) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked == 0 {
+		return unexpected(m, channelID)
+	}
+	r.source.ready.Store(int64(m.MessageCount))
+	r.acked = r.acked[min(r.asked-1, len(r.acked)):]
+	r.asked = 0
+	return nil
+}
+
+// Take waits for messages. What has come and was not taken when the connection
+// is lost will come again.
+func (r *reader) Take(ctx context.Context) ([]bridge.Message, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		r.mu.Lock()
+		batch, over := r.inbox, r.over
+		if len(batch) > 0 {
+			clear(r.spare)
+			r.inbox, r.spare = r.spare[:0], batch
+		}
+		r.mu.Unlock()
+		switch {
+		case len(batch) > 0:
+			return batch, nil
+		case over != nil:
+			return nil, r.source.failed("link to", over)
+		}
+		select {
+		case <-r.arrived:
+		case <-ctx.Done():
+		case <-r.conn.gone:
+			return nil, r.conn.lost()
+		}
+	}
+}
+
+// Close says goodbye, for two seconds at most. What is not settled comes again.
+func (r *reader) Close() {
+	r.end(errClosedByUs)
+	late := time.AfterFunc(closeTimeout, func() { r.conn.fail(errClosedByUs) })
+	_ = r.conn.send(0, &wire091.ConnectionClose{ReplyCode: 200, ReplyText: "done"}) // an error says that it was gone already
+	r.working.Wait()
+	late.Stop()
+	r.source.open.Store(nil)
+	r.source.ready.Store(-1)
+	r.source.remembered.leave(r)
+}
+
+// note leaves a note in a channel of capacity one.
+func note(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
