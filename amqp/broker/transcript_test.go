@@ -304,7 +304,7 @@ func (s *stage) act(verb string, args []string) []string {
 
 func (s *stage) publish(ses *Session, words []string, on map[string]string) []string {
 	var ps []Publish
-	props := amqp.PropertyList{Headers: table(on, fields...), Expiration: on["expiration"], UserID: on["user"]}
+	props := amqp.PropertyList{Headers: table(on, fields...), Expiration: on["expiration"], UserID: on["user"], MessageID: on["message-id"]}
 	if p, err := strconv.Atoi(on["priority"]); err == nil {
 		props.Priority = uint8(p)
 	}

@@ -11,7 +11,8 @@ import (
 // published again is taken once ("message deduplication"). Exchanges and queues
 // have one when the argument x-message-deduplication is true; the mark is the
 // header x-deduplication-header of a message, or the one that the argument of
-// that name names. A message without a mark is never a duplicate.
+// that name names; "message-id" is the property, where there is no such header. A
+// message without a mark is never a duplicate.
 //
 // It is bounded by x-cache-size and x-cache-ttl (ms). The marks of messages that
 // the spool keeps survive a start; see windowPages.
@@ -37,6 +38,7 @@ type mark struct {
 const (
 	argDeduplication  = "x-message-deduplication"
 	argDedupHeader    = "x-deduplication-header"
+	dedupMessageID    = "message-id" // for argDedupHeader
 	argDedupCacheSize = "x-cache-size"
 	argDedupCacheTTL  = "x-cache-ttl"
 
@@ -64,15 +66,13 @@ func (r *argReader) window() *window {
 // freshLocked reports whether a message was not seen before, and remembers it as
 // part of the running batch; stored tells that it depends on the disk.
 func (v *VHost) freshLocked(w *window, m *amqp.Message, stored bool) bool {
-	if w == nil || !m.Props.Has(amqp.HasHeaders) {
+	if w == nil {
 		return true
 	}
-	value, given := m.Props.Header(w.header)
+	text, given := w.markOf(m.Props)
 	if !given {
 		return true
 	}
-	text := amqp.FormatValue(value)
-	text = text[:min(len(text), markMax)]
 	now := v.b.now()
 	w.forget(now, math.MaxInt) // what is too many goes when the batch was taken
 	if _, seen := w.known[text]; seen {
@@ -86,6 +86,21 @@ func (v *VHost) freshLocked(w *window, m *amqp.Message, stored bool) bool {
 	k.until = w.deadline(v.b, k.stamp)
 	w.pending = append(w.pending, k)
 	return true
+}
+
+// markOf is what a message was marked with.
+func (w *window) markOf(p amqp.Properties) (text string, given bool) {
+	if p.Has(amqp.HasHeaders) {
+		if value, given := p.Header(w.header); given {
+			text := amqp.FormatValue(value)
+			return text[:min(len(text), markMax)], true
+		}
+	}
+	if w.header != dedupMessageID {
+		return "", false
+	}
+	text = p.MessageID() // a short string: not longer than a mark
+	return text, text != ""
 }
 
 // deadline is when a mark is forgotten.
