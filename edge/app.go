@@ -80,6 +80,7 @@ type App struct {
 	doors      doors
 	guests     guests
 	shovels    *shovels
+	offsets    *offsets
 	devices    devicesPart
 
 	reloadMu   sync.Mutex   // one reload at a time
@@ -182,6 +183,7 @@ func (a *App) openBroker(size sizes) error {
 	if err := a.devices.Attach(a.broker); err != nil {
 		return err
 	}
+	a.offsets = readOffsets(a.broker, a.cfg.Load().Shovels)
 	return a.declare(a.cfg.Load())
 }
 

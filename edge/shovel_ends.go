@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"leveret/amqp"
 	"leveret/bridge"
 	"leveret/bridge/remote/amqp091"
 	"leveret/bridge/remote/mqtt"
@@ -19,24 +23,36 @@ import (
 // checked makes what is wanted of a configuration, or says why it cannot be.
 func (a *App) checked(list []config.Shovel) (map[string]wantedShovel, error) {
 	wanted := make(map[string]wantedShovel)
+	node := ""
+	if slices.ContainsFunc(list, takesAMQP) {
+		node = a.broker.Node()
+	}
 	for _, c := range list {
 		source, err := a.shovelSource(c)
 		if err != nil {
 			return nil, fmt.Errorf("shovel %q: source: %w", c.Name, err)
 		}
-		target, err := a.shovelTarget(c)
+		target, err := a.shovelTarget(c, node)
 		if err != nil {
 			return nil, fmt.Errorf("shovel %q: target: %w", c.Name, err)
 		}
-		wanted[c.Name] = wantedShovel{c, source, target}
+		wanted[c.Name] = wantedShovel{c, source, target, node}
 	}
 	return wanted, nil
 }
+
+// takesAMQP reports a shovel from an AMQP broker elsewhere. Where there is one,
+// what goes to such brokers says that it was here, in case it comes back; where
+// there is none that would be bytes for nothing.
+func takesAMQP(c config.Shovel) bool { return !c.Source.Here() && !c.Source.URI.IsMQTT() }
 
 func (a *App) shovelSource(c config.Shovel) (bridge.Source, error) {
 	from := c.Source
 	if from.Here() {
 		return &shovel.LocalQueue{Broker: a.broker, VHost: from.VHost, Queue: from.Queue, Node: a.broker.Node(), Name: c.Name}, nil
+	}
+	if !from.URI.IsMQTT() {
+		return a.remoteQueue(c)
 	}
 	o, err := a.remoteMQTT(c.Name, &from.Remote)
 	if err != nil {
@@ -49,7 +65,51 @@ func (a *App) shovelSource(c config.Shovel) (bridge.Source, error) {
 	return mqtt.NewSource(mqtt.SourceOptions{Options: o, Topics: from.Topics, QoS: byte(from.QoS), SessionExpiry: from.SessionExpiry})
 }
 
-func (a *App) shovelTarget(c config.Shovel) (bridge.Target, error) {
+// remoteQueue is a queue of an AMQP broker elsewhere.
+func (a *App) remoteQueue(c config.Shovel) (bridge.Source, error) {
+	from := c.Source
+	proof, err := verification(&from.Remote)
+	if err != nil {
+		return nil, err
+	}
+	o := amqp091.SourceOptions{
+		Options: amqp091.Options{URL: from.URI.Reveal(), TLS: proof, Name: c.Name, Node: a.broker.Node()},
+		Queue:   cmp.Or(from.Queue, a.clientID(c.Name)),
+		Declare: from.Declare, Arguments: from.Arguments, Exchange: from.Exchange, Key: from.Key, Shared: !from.Exclusive,
+		MessageBytesMax: a.broker.Limits().MessageBytesMax, Reject: rejects(&c), Log: a.log,
+	}
+	if from.StreamOffset != "" {
+		o.StreamOffset = streamOffset(from.StreamOffset)
+		a.offsets.follow(&c, &o)
+	}
+	return amqp091.NewSource(o)
+}
+
+// rejects reports whether the other broker may have back what can never be
+// taken: it would throw it away if it had no dead letter exchange for it.
+func rejects(c *config.Shovel) bool {
+	switch c.OnRefusal {
+	case config.RefusalDrop:
+		return true
+	case config.RefusalDeadLetter:
+		_, declared := c.Source.Arguments.Get("x-dead-letter-exchange")
+		return c.Source.DeadLetters || declared
+	}
+	return false
+}
+
+// streamOffset is the value that a broker of streams wants.
+func streamOffset(text string) any {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return amqp.Timestamp(at.Unix())
+	}
+	return text
+}
+
+func (a *App) shovelTarget(c config.Shovel, node string) (bridge.Target, error) {
 	to := c.Target
 	switch {
 	case to.Here():
@@ -69,7 +129,7 @@ func (a *App) shovelTarget(c config.Shovel) (bridge.Target, error) {
 		return nil, err
 	}
 	return amqp091.NewTarget(amqp091.TargetOptions{
-		Options:  amqp091.Options{URL: to.URI.Reveal(), TLS: proof, Name: c.Name, Node: a.broker.Node()},
+		Options:  amqp091.Options{URL: to.URI.Reveal(), TLS: proof, Name: c.Name, Node: node},
 		Exchange: to.Exchange, Key: to.Key,
 	})
 }

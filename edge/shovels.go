@@ -30,6 +30,7 @@ type wantedShovel struct {
 	config.Shovel
 	source bridge.Source
 	target bridge.Target
+	node   string // that messages to an AMQP broker say they were at
 }
 
 type runningShovel struct {
@@ -37,6 +38,7 @@ type runningShovel struct {
 	asked  config.Shovel
 	source bridge.Source
 	target bridge.Target
+	node   string
 	end    context.CancelFunc
 	ended  chan struct{}
 }
@@ -98,7 +100,7 @@ func (s *shovels) unwanted() (list []*runningShovel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, r := range s.running {
-		if c, ok := s.wanted[name]; !ok || !reflect.DeepEqual(c.Shovel, r.asked) {
+		if c, ok := s.wanted[name]; !ok || c.node != r.node || !reflect.DeepEqual(c.Shovel, r.asked) {
 			list = append(list, r)
 		}
 	}
@@ -107,7 +109,7 @@ func (s *shovels) unwanted() (list []*runningShovel) {
 
 func (a *App) startShovel(ctx context.Context, c wantedShovel) *runningShovel {
 	ctx, end := context.WithCancel(ctx)
-	r := &runningShovel{asked: c.Shovel, source: c.source, target: c.target, end: end, ended: make(chan struct{})}
+	r := &runningShovel{asked: c.Shovel, source: c.source, target: c.target, node: c.node, end: end, ended: make(chan struct{})}
 	trouble := "shovel " + c.Name
 	r.Shovel = shovel.New(shovel.Options{
 		Name: c.Name, Messages: c.Prefetch, Source: c.source, Target: c.target,
@@ -154,6 +156,16 @@ func (r *runningShovel) ignored() (n uint64) {
 	return n
 }
 
+// deadLettered is how many messages were put aside, by the shovel or by its
+// source before it saw them.
+func (r *runningShovel) deadLettered(st *shovel.Status) uint64 {
+	n := st.Buried
+	if s, ok := r.source.(interface{ Rejected() uint64 }); ok {
+		n += s.Rejected()
+	}
+	return n
+}
+
 func (s *shovels) status() []admin.Shovel {
 	list := []admin.Shovel{}
 	for _, r := range s.list() {
@@ -161,7 +173,7 @@ func (s *shovels) status() []admin.Shovel {
 		a := admin.Shovel{
 			Name: st.Name, State: st.State.String(), Source: st.Source, Target: st.Target, Held: st.Held,
 			Lag: int64(st.Lag), LagUnknown: !st.LagKnown, Sent: st.Confirmed, Since: st.Since, LastError: st.LastError,
-			Refused: st.Refused + st.Returned, DeadLettered: st.Buried, Dropped: st.Dropped, Ignored: r.ignored(),
+			Refused: st.Refused + st.Returned, DeadLettered: r.deadLettered(&st), Dropped: st.Dropped, Ignored: r.ignored(),
 		}
 		if !st.LastErrorAt.IsZero() {
 			a.ErrorAt = &st.LastErrorAt
@@ -209,9 +221,9 @@ func (s *shovels) metrics(w *metrics.Writer) {
 	each(func(st *shovel.Status) {
 		w.Counter("leveret_shovel_unmatched_total", "Messages that it took although nobody there waits for them.", st.Unmatched, "shovel", st.Name)
 	})
-	each(func(st *shovel.Status) {
-		w.Counter("leveret_shovel_dead_lettered_total", "Messages that it never took and that were dead-lettered.", st.Buried, "shovel", st.Name)
-	})
+	for i, r := range running {
+		w.Counter("leveret_shovel_dead_lettered_total", "Messages that it never took and that were dead-lettered.", r.deadLettered(&all[i]), "shovel", r.asked.Name)
+	}
 	each(func(st *shovel.Status) {
 		w.Counter("leveret_shovel_dropped_total", "Messages that it never took and that were dropped.", st.Dropped, "shovel", st.Name)
 	})

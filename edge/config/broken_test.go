@@ -235,7 +235,7 @@ var broken = []struct {
 	{"shovel without anything", "[[shovel]]\n  target = {}\n  source = {}", []string{
 		`1:3: shovel.name: is missing; write name = "cloud"`,
 		"2:12: shovel.target.exchange: is missing; write where to publish: exchange or key here, or the uri of a broker elsewhere",
-		`3:12: shovel.source.queue: is missing; write queue = "readings", or uri and topics of an MQTT broker`,
+		`3:12: shovel.source.queue: is missing; write queue = "readings", or the uri of a broker elsewhere`,
 	}},
 	{"shovel without source and target", "[[shovel]]\nname = 'up'", []string{
 		`1:3: shovel.source: is missing; write source = {queue = "readings"}`,
@@ -291,14 +291,41 @@ var broken = []struct {
 	{"mqtt source, all wrong", sourceWith("{uri = 'mqtt://h', topics = ['a/#/b'], qos = 3, queue = 'q', packet_max = '1GiB', keep_alive = '2h', session_expiry = '0s', will = {qos = 1}}"), []string{
 		"3:39: shovel.source.topics: not a topic filter that MQTT allows",
 		"3:55: shovel.source.qos: must be from 0 to 2",
-		"3:58: shovel.source.queue: is only for a source here, not for one with a uri",
+		"3:58: shovel.source.queue: is only for a source here, or one with an amqp:// uri",
 		"3:84: shovel.source.packet_max: must be from 1KiB to 16MiB",
 		"3:105: shovel.source.keep_alive: must be from 1s to 1h",
 		"3:128: shovel.source.session_expiry: must be from 1s to 8760h",
 		"3:141: shovel.source.will.topic: is missing",
 	}},
-	{"amqp source elsewhere", sourceWith("{uri = 'amqp://u:secret@h', topics = 'a'}"), []string{"3:17: shovel.source.uri: a source's URI must begin with mqtt:// or mqtts://"}},
-	{"topics of a queue", sourceWith("{queue = 'q', topics = 'a'}"), []string{"3:24: shovel.source.topics: is only for a source with a uri"}},
+	{"amqp source without a queue", sourceWith("{uri = 'amqp://u:secret@h', topics = 'a'}"), []string{
+		`3:10: shovel.source.queue: is missing; write queue = "commands", or the exchange to which one is to be bound`,
+		"3:38: shovel.source.topics: is only for a source with an mqtt:// uri",
+	}},
+	{"amqp source, all wrong", sourceWith("{uri = 'amqp://h', queue = '', vhost = '/', exclusive = 1, dead_letters = 'x', key = 'k', arguments = {a = 1}, stream_offset = 'now', ca_file = 'x'}"), []string{
+		"3:37: shovel.source.queue: must not be empty",
+		"3:41: shovel.source.vhost: is only for a source here, without a uri",
+		"3:66: shovel.source.exclusive: must be true or false, found a whole number",
+		"3:84: shovel.source.dead_letters: must be true or false, found text",
+		"3:89: shovel.source.key: is only with an exchange, to which it binds the queue",
+		"3:100: shovel.source.arguments: is only for a queue that is declared: with declare = true or an exchange",
+		`3:137: shovel.source.stream_offset: must be "first", "last", "next", a number, a time like "2026-01-31T12:00:00Z" or an interval like "7D"`,
+		"3:144: shovel.source.ca_file: is only for amqps:// and mqtts://",
+	}},
+	{"stream offset of no sense", sourceWith("{uri = 'amqp://h', queue = 'q', stream_offset = true}"), []string{
+		"3:58: shovel.source.stream_offset: must be text or a whole number, found a boolean",
+	}},
+	{"stream offset before all", sourceWith("{uri = 'amqp://h', queue = 'q', stream_offset = -1}"), []string{
+		`3:58: shovel.source.stream_offset: must be "first", "last", "next", a number, a time like "2026-01-31T12:00:00Z" or an interval like "7D"`,
+	}},
+	{"amqp keys of an mqtt source", sourceWith("{uri = 'mqtt://h', topics = 'a', exchange = 'x', declare = true}"), []string{
+		"3:43: shovel.source.exchange: is only for a source with an amqp:// uri",
+		"3:59: shovel.source.declare: is only for a source with an amqp:// uri",
+	}},
+	{"source of another kind", sourceWith("{uri = 'http://u:secret@h', queue = 'q'}"), []string{"3:17: shovel.source.uri: the URI must begin with amqp://, amqps://, mqtt:// or mqtts://"}},
+	{"topics of a queue", sourceWith("{queue = 'q', topics = 'a', stream_offset = 'first'}"), []string{
+		"3:24: shovel.source.topics: is only for a source with an mqtt:// uri",
+		"3:38: shovel.source.stream_offset: is only for a source with an amqp:// uri",
+	}},
 	{"two uris", targetWith("{uri = 'amqp://h', uri_env = 'PATH', key = 'k'}"), []string{"4:29: shovel.target.uri_env: uri is there as well; give one of uri, uri_file or uri_env"}},
 }
 

@@ -228,6 +228,14 @@ mandatory = true
 name = "mqtt"
 source = {queue = "q"}
 target = {uri = "mqtt://h:1884", prefix = "site7/"}
+[[shovel]]
+name = "commands"
+source = {uri = "amqps://u:p@h", queue = "c", exchange = "x", key = "site.#", arguments = {x-queue-type = "quorum"}, exclusive = false, dead_letters = true}
+target = {exchange = "amq.topic"}
+[[shovel]]
+name = "stream"
+source = {uri = "amqp://h", queue = "s", declare = true, stream_offset = 2026-01-31T12:00:00Z}
+target = {exchange = "amq.topic"}
 `)
 	want := &Config{
 		DataDir: "/var/lib/leveret",
@@ -311,6 +319,23 @@ target = {uri = "mqtt://h:1884", prefix = "site7/"}
 				Target:    ShovelTarget{Remote: Remote{URI: URI{"mqtt://h:1884"}, KeepAlive: 30 * time.Second}, VHost: "/", Prefix: "site7/"},
 				OnRefusal: RefusalDeadLetter, RefusalTries: 10, Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
 			},
+			{
+				Name: "commands", Source: ShovelSource{
+					Queue: "c", VHost: "/", Remote: Remote{URI: URI{"amqps://u:p@h"}}, RemoteQueue: RemoteQueue{
+						Exchange: "x", Key: "site.#", Arguments: amqp.Table{{Key: "x-queue-type", Value: "quorum"}}, DeadLetters: true,
+					},
+				},
+				Target:    ShovelTarget{Exchange: "amq.topic", VHost: "/"},
+				OnRefusal: RefusalDeadLetter, RefusalTries: 10, Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
+			},
+			{
+				Name: "stream", Source: ShovelSource{
+					Queue: "s", VHost: "/", Remote: Remote{URI: URI{"amqp://h"}},
+					RemoteQueue: RemoteQueue{Declare: true, Exclusive: true, StreamOffset: "2026-01-31T12:00:00Z"},
+				},
+				Target:    ShovelTarget{Exchange: "amq.topic", VHost: "/"},
+				OnRefusal: RefusalDeadLetter, RefusalTries: 10, Prefetch: 256, ReconnectMin: time.Second, ReconnectMax: time.Minute,
+			},
 		},
 	}
 	if diff := cmp.Diff(want, c, comparable); diff != "" {
@@ -348,7 +373,7 @@ func TestShippedFile(t *testing.T) {
 	}
 	all := regexp.MustCompile(`(?m)^#: `).ReplaceAll(settings, nil)
 	c := mustParse(t, string(all))
-	if len(c.Users) != 2 || len(c.Exchanges) != 2 || len(c.Queues) != 1 || len(c.Bindings) != 1 || len(c.Shovels) != 3 {
+	if len(c.Users) != 2 || len(c.Exchanges) != 2 || len(c.Queues) != 1 || len(c.Bindings) != 1 || len(c.Shovels) != 4 {
 		t.Errorf("the examples gave %+v", c.Redacted())
 	}
 	for _, key := range []string{
@@ -360,7 +385,7 @@ func TestShippedFile(t *testing.T) {
 		"max", "silent_after", "client",
 		"client_ids", "client_id_takeover", "certificate_login", "certificate_client_id", "redirect_to", "redirect", "keep_alive_max",
 		"packet_bytes_max", "inflight_max", "subscriptions_max", "session_expiry_max", "messages_per_second", "qos_max", "queued_max",
-		"queued_bytes_max", "overflow", "proxy_protocol", "proxy_from", "topic", "client",
+		"queued_bytes_max", "overflow", "exclusive", "stream_offset", "dead_letters", "declare", "proxy_protocol", "proxy_from", "topic", "client",
 	} {
 		if !regexp.MustCompile(`(?m)^` + key + ` = `).Match(all) {
 			t.Errorf("the shipped file does not show %s", key)

@@ -4,9 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
+	"leveret/amqp"
 	"leveret/bridge/mqttwire"
 )
 
@@ -28,8 +31,9 @@ type Shovel struct {
 	ReconnectMax time.Duration // reconnect_max
 	// OnRefusal says what becomes of a message that the target itself refuses,
 	// or has no queue for, RefusalTries times in a row: "dead-letter" puts it
-	// into the dead letter exchange of the source queue with the reason, and
-	// holds it where there is no such place for it; "hold" keeps it, and what
+	// into the dead letter exchange of the source queue with the reason (at
+	// a broker elsewhere without it), and holds it where there is no such place for
+	// it, or none is known; "hold" keeps it, and what
 	// is behind it waits; "drop" throws it away. ["dead-letter"]
 	OnRefusal OnRefusal // on_refusal
 	// RefusalTries is from 1 to 1000. Between tries are the pauses above. [10]
@@ -45,16 +49,18 @@ const (
 	RefusalDrop       OnRefusal = "drop"
 )
 
-// ShovelSource is where a shovel takes from: a queue here, or a remote MQTT 5
-// broker.
+// ShovelSource is where a shovel takes from: a queue here, or without one a
+// broker elsewhere, of AMQP 0-9-1 or MQTT 5.
 type ShovelSource struct {
-	// Queue is the name of a queue here.
+	// Queue is the name of a queue here, or at an AMQP broker elsewhere.
 	Queue string // queue
-	// VHost is the name of the queue's vhost. ["/"]
+	// VHost is the name of the vhost of a queue here. ["/"]
 	VHost string // vhost
-	// Remote names a broker elsewhere, in place of queue.
+	// Remote names a broker elsewhere.
 	Remote
-	// Topics are the topic filters to subscribe to there, at least one.
+	RemoteQueue
+	// Topics are the topic filters to subscribe to at an MQTT broker, at least
+	// one.
 	Topics []string // topics
 	// QoS is the most that messages come with, 0, 1 or 2. With 0 they may be
 	// lost with the connection. A broker that grants less is not taken from. [1]
@@ -68,6 +74,33 @@ type ShovelSource struct {
 	// Will is what that broker publishes when this one is gone without a
 	// goodbye. [none]
 	Will *Will // will
+}
+
+// RemoteQueue is what a source at an AMQP broker elsewhere has beside a queue.
+type RemoteQueue struct {
+	// Exchange is bound to the queue with Key. Without queue the queue is one of
+	// the shovel's own, whose name is made of the shovel's and this broker's; it
+	// stays there, and fills, when this broker is away and when the shovel is
+	// taken out of the file. [""]
+	Exchange string // exchange
+	Key      string // key; [""]
+	// Declare makes the queue, durable, when it is not there; with an exchange
+	// that is so anyway. Otherwise it must be there. [false]
+	Declare bool // declare
+	// Arguments are those of a queue that is declared.
+	Arguments amqp.Table // arguments
+	// Exclusive lets nobody else consume from the queue, which keeps the order
+	// when a link is lost that the other broker takes for a living one. Queues
+	// with a single active consumer refuse it. [true]
+	Exclusive bool // exclusive
+	// StreamOffset says that the queue is a stream, and where to begin in it the
+	// first time: "first", "last", "next", a number, a time like
+	// "2026-01-31T12:00:00Z" or an interval like "7D". [""]
+	StreamOffset string // stream_offset
+	// DeadLetters says that the queue has a dead letter exchange: what can never
+	// be taken is rejected into it. Without one the other broker would throw it
+	// away. It is known where Arguments have x-dead-letter-exchange. [false]
+	DeadLetters bool // dead_letters
 }
 
 // Will is an MQTT will.
@@ -167,25 +200,100 @@ func (d *decoder) shovel(s *section) Shovel {
 	return v
 }
 
-// source reads a queue here, or topics of a broker elsewhere.
+// Keys of the sources of a kind.
+var (
+	sessionKeys      = []string{"client_id", "keep_alive"}
+	subscriptionKeys = append([]string{"topics", "qos", "session_expiry", "packet_max", "will"}, sessionKeys...)
+	remoteQueueKeys  = []string{"exchange", "key", "declare", "arguments", "exclusive", "stream_offset", "dead_letters"}
+	certificateKeys  = []string{"ca_file", "cert_file", "key_file", "server_name"}
+)
+
+// source reads a queue here, or a queue or topics of a broker elsewhere.
 func (d *decoder) source(s *section, to *ShovelSource) {
 	remote := slices.ContainsFunc(uriKeys, s.has)
 	s.knows(uriKeys...)
 	if !remote {
 		if !s.has("queue") {
-			s.lacks("queue", `is missing; write queue = "readings", or uri and topics of an MQTT broker`)
+			s.lacks("queue", `is missing; write queue = "readings", or the uri of a broker elsewhere`)
 		}
 		s.name("queue", &to.Queue)
 		d.vhost(s, &to.VHost)
-		s.only("for a source with a uri", "topics", "qos", "session_expiry", "packet_max", "will", "client_id", "keep_alive",
-			"ca_file", "cert_file", "key_file", "server_name")
+		s.only("for a source with a uri", certificateKeys...)
+		s.only("for a source with an mqtt:// uri", subscriptionKeys...)
+		s.only("for a source with an amqp:// uri", remoteQueueKeys...)
 		return
 	}
-	s.only("for a source here, not for one with a uri", "queue", "vhost")
-	from := d.uri(s, &to.URI)
-	if !to.Here() && !to.URI.IsMQTT() {
-		s.bad(from, s.table.get(from).value, "a source's URI must begin with mqtt:// or mqtts://")
+	s.only("for a source here, without a uri", "vhost")
+	d.uri(s, &to.URI)
+	switch {
+	case to.Here(): // which is told; what else is right depends on it
+		s.knows("queue")
+		for _, keys := range [][]string{certificateKeys, subscriptionKeys, remoteQueueKeys} {
+			s.knows(keys...)
+		}
+	case to.URI.IsMQTT():
+		s.only("for a source here, or one with an amqp:// uri", "queue")
+		s.only("for a source with an amqp:// uri", remoteQueueKeys...)
+		d.subscription(s, to)
+	default:
+		s.only("for a source with an mqtt:// uri", subscriptionKeys...)
+		d.remoteQueue(s, to)
 	}
+}
+
+// remoteQueue reads a queue of an AMQP broker elsewhere.
+func (d *decoder) remoteQueue(s *section, to *ShovelSource) {
+	d.verified(s, &to.Remote)
+	s.name("queue", &to.Queue)
+	s.name("exchange", &to.Exchange)
+	s.short("key", &to.Key)
+	s.boolean("declare", &to.Declare)
+	d.arguments(s, &to.Arguments)
+	to.Exclusive = true
+	s.boolean("exclusive", &to.Exclusive)
+	s.boolean("dead_letters", &to.DeadLetters)
+	if !s.has("queue") && !s.has("exchange") {
+		s.lacks("queue", `is missing; write queue = "commands", or the exchange to which one is to be bound`)
+	}
+	if !s.has("exchange") {
+		s.only("with an exchange, to which it binds the queue", "key")
+		if !to.Declare {
+			s.only("for a queue that is declared: with declare = true or an exchange", "arguments")
+		}
+	}
+	d.streamOffset(s, &to.StreamOffset)
+}
+
+// streamOffset reads where to begin in a stream.
+func (d *decoder) streamOffset(s *section, to *string) {
+	n := s.value("stream_offset")
+	switch {
+	case n == nil:
+	case n.kind != text && n.kind != integer && n.kind != date:
+		s.bad("stream_offset", n, "must be text or a whole number, found %s", n.kind)
+	case !isStreamOffset(n.text):
+		s.bad("stream_offset", n, `must be "first", "last", "next", a number, a time like "2026-01-31T12:00:00Z" or an interval like "7D"`)
+	default:
+		*to = n.text
+	}
+}
+
+// streamInterval is an interval as RabbitMQ writes it: years to seconds.
+var streamInterval = regexp.MustCompile(`^[0-9]{1,9}[YMDhms]$`)
+
+func isStreamOffset(text string) bool {
+	if text == "" || text == "first" || text == "last" || text == "next" || streamInterval.MatchString(text) {
+		return true
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n >= 0
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	return err == nil && t.Unix() >= 0
+}
+
+// subscription reads topics of an MQTT broker elsewhere.
+func (d *decoder) subscription(s *section, to *ShovelSource) {
 	d.session(s, &to.Remote)
 	to.QoS, to.SessionExpiry, to.PacketMax = 1, 7*24*time.Hour, 1<<20
 	s.texts("topics", &to.Topics, true, checkFilter)
@@ -220,7 +328,7 @@ func (d *decoder) target(s *section, t *ShovelTarget) {
 	if !slices.ContainsFunc(uriKeys, s.has) {
 		d.vhost(s, &t.VHost)
 		s.boolean("mandatory", &t.Mandatory)
-		s.only("for a target with a uri", "ca_file", "cert_file", "key_file", "server_name")
+		s.only("for a target with a uri", certificateKeys...)
 		s.only("for a target with an mqtt:// uri", "client_id", "keep_alive", "topic", "prefix")
 		d.address(s, t, "is missing; write where to publish: exchange or key here, or the uri of a broker elsewhere")
 		return
@@ -293,9 +401,8 @@ func (d *decoder) session(s *section, to *Remote) {
 
 // verified reads how a TLS connection proves who is who.
 func (d *decoder) verified(s *section, to *Remote) {
-	names := []string{"ca_file", "cert_file", "key_file", "server_name"}
 	if !to.Here() && !to.URI.isTLS() {
-		s.only("for amqps:// and mqtts://", names...)
+		s.only("for amqps:// and mqtts://", certificateKeys...)
 		return
 	}
 	d.file(s, "ca_file", &to.CAFile)

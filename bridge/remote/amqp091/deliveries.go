@@ -197,15 +197,20 @@ func (q *quiet) tell(now time.Time) (untold int, yes bool) {
 	return untold, true
 }
 
+// pathOf is where a message has been.
+func pathOf(m *bridge.Message) bridge.Path {
+	v, _ := m.Props.Headers.Get(bridge.HeaderPath)
+	text, _ := v.(string)
+	return bridge.Path(text)
+}
+
 // guard reports whether a message may come in, and notes where it has been.
 func (r *reader) guard(m *bridge.Message) bool {
 	here := r.source.o.Node
 	if here == "" {
 		return true
 	}
-	v, _ := m.Props.Headers.Get(bridge.HeaderPath)
-	text, _ := v.(string)
-	path := bridge.Path(text)
+	path := pathOf(m)
 	if path.Loops(here) {
 		return false
 	}

@@ -39,6 +39,9 @@ func (t *Target) publishing(m *bridge.Message) (p lib.Publishing, key string) {
 		headers = headers.With(HeaderUser, user)
 		user = ""
 	}
+	if t.o.Node != "" {
+		headers = headers.With(bridge.HeaderPath, string(pathOf(m).With(t.o.Node)))
+	}
 	if l.ClusterID != "" {
 		headers = headers.With(HeaderCluster, l.ClusterID)
 	}

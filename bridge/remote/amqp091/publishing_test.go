@@ -71,6 +71,8 @@ func TestWhatTheFarSideWouldNotTakeMovesToHeaders(t *testing.T) {
 		{"own user", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "gw"}}, "k", "gw", nil},
 		{"foreign user", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "pump", ClusterID: "c"}}, "k", "",
 			amqp.Table{{Key: HeaderUser, Value: "pump"}, {Key: HeaderCluster, Value: "c"}}},
+		{"guarded", TargetOptions{Options: Options{Node: "here"}, Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{Headers: amqp.Table{
+			{Key: bridge.HeaderPath, Value: "there"}}}}, "k", "", amqp.Table{{Key: bridge.HeaderPath, Value: "there here"}}},
 		{"equal headers", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{Headers: amqp.Table{
 			{Key: "h", Value: int8(1)}, {Key: "h", Value: int8(2)}}}}, "k", "", amqp.Table{{Key: "h", Value: int8(1)}}},
 	}

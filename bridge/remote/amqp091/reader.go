@@ -189,6 +189,9 @@ func (r *reader) beat() {
 		case <-r.conn.gone:
 			return
 		}
+		if n%2 == 0 {
+			r.source.tellOffset()
+		}
 		if n%2 != 0 || r.source.begin != nil || !r.ask() {
 			r.conn.showLife()
 		}
@@ -265,6 +268,7 @@ func (r *reader) Close() {
 	r.source.open.Store(nil)
 	r.source.ready.Store(-1)
 	r.source.remembered.leave(r)
+	r.source.tellOffset()
 }
 
 // note leaves a note in a channel of capacity one.

@@ -1,6 +1,7 @@
 package amqp091
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -35,6 +36,11 @@ type SourceOptions struct {
 	// none: "first", "last", "next", an interval like "7D", an int64, or an
 	// amqp.Timestamp. A new link goes on behind what was settled.
 	StreamOffset any
+	// Resume says where to go on in the stream at the first link; 0 is at
+	// StreamOffset, as nil is. Settled is told, now and then and at the end of a
+	// link, from where on that would be now; nil is not to be told.
+	Resume  func() int64
+	Settled func(next int64)
 	// MessageBytesMax bounds the bodies that are taken: 16 MiB.
 	MessageBytesMax int
 	// Reject lets the far side have back what can never be taken, for its dead
@@ -62,6 +68,8 @@ type Source struct {
 	declares, shared     bool
 	arguments            amqp.Table
 	begin                any // of a stream
+	resumed              func() int64
+	settled              func(next int64)
 	bodyMax              int
 	reject               bool
 	log                  *slog.Logger
@@ -78,6 +86,7 @@ type Source struct {
 	// Of the one open reader.
 	made       uint64 // ids made up
 	remembered memory
+	toldOffset int64 // that settled was told
 	told       quiet
 }
 
@@ -108,6 +117,12 @@ func NewSource(o SourceOptions) (*Source, error) {
 		consumer: consumerTag(o.Name), epoch: rand.Text()[:8], seed: maphash.MakeSeed(),
 	}
 	s.ready.Store(-1)
+	if s.resumed = o.Resume; s.resumed == nil {
+		s.resumed = func() int64 { return 0 }
+	}
+	if s.settled = o.Settled; s.settled == nil {
+		s.settled = func(int64) {}
+	}
 	return s, nil
 }
 
@@ -157,9 +172,21 @@ func (s *Source) Open(ctx context.Context, prefetch int) (bridge.Reader, error) 
 	return r, nil
 }
 
+// tellOffset says how far a stream is settled, when that has changed. It is of
+// one goroutine at a time: a reader's heart, and then who closes the reader.
+func (s *Source) tellOffset() {
+	if next := s.resume.Load(); next != s.toldOffset {
+		s.toldOffset = next
+		s.settled(next)
+	}
+}
+
 // offset is where to consume a stream from; nil when the queue is none.
 func (s *Source) offset() any {
-	if next := s.resume.Load(); next > 0 && s.begin != nil {
+	if s.begin == nil {
+		return nil
+	}
+	if next := cmp.Or(s.resume.Load(), s.resumed()); next > 0 {
 		return next
 	}
 	return s.begin
