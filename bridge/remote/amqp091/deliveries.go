@@ -50,7 +50,7 @@ func (r *reader) beginDelivery(args []byte) error {
 		return fmt.Errorf("the far side delivers to a consumer %q that we have not", m.ConsumerTag)
 	case m.DeliveryTag <= r.lastTag:
 		return fmt.Errorf("the far side delivers number %d after %d", m.DeliveryTag, r.lastTag)
-	case load >= r.prefetch && over == nil:
+	case load >= r.prefetch && over == nil && !r.source.isStream():
 		return fmt.Errorf("the far side delivers more than the %d messages that it was asked for", r.prefetch)
 	}
 	r.lastTag = m.DeliveryTag
@@ -130,8 +130,10 @@ func (r *reader) delivered(d *delivery) error {
 	}
 	m := received(d)
 	o := owed{tag: d.tag, bytes: len(d.body) + len(d.props) + messageOverhead, offset: -1}
-	if r.source.begin != nil {
+	if r.source.isStream() {
 		o.offset = streamOffset(&m)
+		m.Redelivered = m.Redelivered || o.offset >= 0 && o.offset < r.source.unseen
+		r.source.unseen = max(r.source.unseen, o.offset+1)
 	}
 	o.sight = r.source.name(d, &m)
 	if r.guard(&m) {

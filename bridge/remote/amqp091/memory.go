@@ -63,7 +63,7 @@ func (s *Source) name(d *delivery, m *bridge.Message) (known sight) {
 	if m.Props.MessageID != "" || d.unfit != nil {
 		return sight{}
 	}
-	if n := streamOffset(m); n >= 0 && s.begin != nil {
+	if n := streamOffset(m); n >= 0 && s.isStream() {
 		m.Props.MessageID = shortString(s.queue + "-" + strconv.FormatInt(n, 10))
 		return sight{}
 	}

@@ -48,7 +48,7 @@ func newReader(s *Source, c *conn, prefetch int, ready uint32) *reader {
 }
 
 func (r *reader) start() {
-	if r.source.begin == nil { // what is counted of a stream is what it keeps
+	if !r.source.isStream() { // what is counted of a stream is what it keeps
 		r.source.ready.Store(r.ready)
 	}
 	r.source.open.Store(r)
@@ -79,11 +79,13 @@ func (r *reader) listen() {
 }
 
 // admit keeps what is taken from the socket and not settled within bounds. The
-// number of messages is bounded by the prefetch, which the far side must heed.
+// prefetch bounds the number of messages, and the far side must heed it; but a
+// stream comes in pieces as it is stored, and is read no faster than that.
 func (r *reader) admit() {
 	for {
 		r.mu.Lock()
-		full := r.load > 0 && r.bytes >= inboxBytesMax && r.over == nil
+		full := r.bytes >= inboxBytesMax || r.source.isStream() && r.load >= r.prefetch
+		full = full && r.load > 0 && r.over == nil
 		r.mu.Unlock()
 		if !full {
 			return
@@ -192,7 +194,7 @@ func (r *reader) beat() {
 		if n%2 == 0 {
 			r.source.tellOffset()
 		}
-		if n%2 != 0 || r.source.begin != nil || !r.ask() {
+		if n%2 != 0 || r.source.isStream() || !r.ask() {
 			r.conn.showLife()
 		}
 	}

@@ -87,6 +87,7 @@ type Source struct {
 	made       uint64 // ids made up
 	remembered memory
 	toldOffset int64 // that settled was told
+	unseen     int64 // offset behind all that was delivered: streams mark nothing as delivered again
 	told       quiet
 }
 
@@ -172,6 +173,8 @@ func (s *Source) Open(ctx context.Context, prefetch int) (bridge.Reader, error) 
 	return r, nil
 }
 
+func (s *Source) isStream() bool { return s.begin != nil }
+
 // tellOffset says how far a stream is settled, when that has changed. It is of
 // one goroutine at a time: a reader's heart, and then who closes the reader.
 func (s *Source) tellOffset() {
@@ -183,7 +186,7 @@ func (s *Source) tellOffset() {
 
 // offset is where to consume a stream from; nil when the queue is none.
 func (s *Source) offset() any {
-	if s.begin == nil {
+	if !s.isStream() {
 		return nil
 	}
 	if next := cmp.Or(s.resume.Load(), s.resumed()); next > 0 {

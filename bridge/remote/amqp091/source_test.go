@@ -402,8 +402,8 @@ func TestAStreamGoesOnBehindWhatWasSettled(t *testing.T) {
 		r, err := s.Open(context.Background(), 8)
 		must(t, err)
 		got := take(t, r, 4)
-		if id := got[3].Props.MessageID; id != "commands-73" {
-			t.Errorf("the message at 73 is %q", id)
+		if id := got[3].Props.MessageID; id != "commands-73" || got[3].Redelivered != (i == 1) {
+			t.Errorf("the message at 73 is %q, marked %v", id, got[3].Redelivered)
 		}
 		must(t, r.Settle([]bridge.Ack{{Tag: 2, Multiple: true}, {Tag: 4}}))
 		if _, known := s.Backlog(); known {
@@ -413,6 +413,28 @@ func TestAStreamGoesOnBehindWhatWasSettled(t *testing.T) {
 		if got := <-from; got != want || kept != 72 {
 			t.Errorf("consumed from %v, want %v; %d is kept", got, want, kept)
 		}
+	}
+}
+
+// TestAStreamIsReadNoFasterThanItIsSettled: brokers send streams in pieces that
+// are larger than what was asked for.
+func TestAStreamIsReadNoFasterThanItIsSettled(t *testing.T) {
+	const count, window = 40, 3
+	_, r := openAt(t, SourceOptions{StreamOffset: "first"}, window, func(p *peer) {
+		if _, err := p.feed(0); err == nil {
+			for tag := range uint64(count) {
+				p.deliver(letter{tag: tag + 1, key: "k"})
+			}
+			p.verdicts(0)
+		}
+	})
+	for taken := 0; taken < count; {
+		got := take(t, r, 1)
+		if len(got) > window {
+			t.Errorf("%d messages at once", len(got))
+		}
+		taken += len(got)
+		must(t, r.Settle([]bridge.Ack{{Tag: got[len(got)-1].Tag, Multiple: true}}))
 	}
 }
 
