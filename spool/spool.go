@@ -8,10 +8,18 @@
 // group commit, and moves the watermark. What is at or below the watermark is
 // on the flash. Whoever promises something to a peer waits for that.
 //
-// ErrFull is weather: the budget is spent, nothing of the batch was taken, and
-// it may be tried again when Room says so. ErrFailed is the end: a write or a
-// sync failed, nobody knows what the disk holds, no promise is ever given
+// ErrFull is weather: the budget is spent, or the volume has no room for the
+// batch now; nothing of it was taken, and it may be tried again when Room says
+// so, or a little later when Room says nothing. ErrLarge is a mistake of the
+// asker: the batch could not be written even if nothing else was there, nothing
+// of it was taken, and trying again is of no use. ErrFailed is the end: a write
+// or a sync failed, nobody knows what the disk holds, no promise is ever given
 // again by this log; the process ends and the next start reads what is there.
+//
+// What was taken can be written: together with all that waits before it, it had
+// room when it was taken. When the room goes away afterwards, because somebody
+// else fills the volume, the watermark stays where it is until there is room
+// again, and then goes on in order, batch by batch if there is only room for that.
 //
 // A change that was undone before its group was written never reaches the disk:
 // a message that left all its queues in time costs nothing, and its LSN becomes
@@ -37,9 +45,15 @@ type QueueID uint32
 type Pos uint64
 
 var (
-	// ErrFull: the budget is spent. Nothing of the batch was taken. Only
-	// batches with Enters are refused; leaving frees space.
+	// ErrFull: the budget is spent, or there is no room for the batch now.
+	// Nothing of it was taken. Only batches with Enters are refused; leaving
+	// frees space.
 	ErrFull = errors.New("spool is full")
+	// ErrLarge: the batch can never be taken. Nothing of it was. Wrapped with
+	// what is too large, and how much is possible. Any batch may be, Moves too:
+	// who makes large ones of small changes makes several instead. It comes
+	// before ErrFull: who is told to wait does not wait in vain.
+	ErrLarge = errors.New("more than the spool can ever take at once")
 	// ErrFailed: the log failed for good. Wrapped around the cause.
 	ErrFailed = errors.New("spool failed")
 	// ErrCorrupt: a stored record did not read back as it was written.
@@ -106,7 +120,7 @@ type Batch struct {
 	Leaves []Leave
 	Puts   []Put
 	// Moves: the Enters take the place of messages that leave or have a right
-	// to enter, so that they are not refused when the budget is spent.
+	// to enter, so that they are never refused as ErrFull.
 	Moves bool
 	// Purges empty stretches of queues, what is staged for them included.
 	Purges []Purge
@@ -172,8 +186,8 @@ type Stats struct {
 // Log is the durable log. All methods may be called from any goroutine; Append
 // and Durable never wait for the disk, Read may.
 type Log interface {
-	// Append stages a batch and returns its LSN, ErrFull or ErrFailed. An
-	// empty batch answers the newest LSN.
+	// Append stages a batch and returns its LSN, ErrFull, ErrLarge or ErrFailed.
+	// An empty batch answers the newest LSN.
 	Append(*Batch) (LSN, error)
 	// Takes answers what Append would say of a batch now, and stages nothing: for
 	// who has to know before it does what cannot be undone. The batch may then be

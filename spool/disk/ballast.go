@@ -104,13 +104,18 @@ func layBallast(on files, dir string, size int64) error {
 }
 
 // tendBallast lays the ballast again when there is space for it beside what
-// must stay free.
-func (s *Store) tendBallast(free, total, reserve int64) {
+// must stay free. It says what the ballast occupies, and what of that it has just
+// taken.
+func (s *Store) tendBallast(free, total, reserve int64) (held, taken int64) {
 	size := s.opts.ballastSize(total)
-	if size <= 0 || free < reserve+2*size || ballastHeld(s.opts.on, s.opts.Dir) >= size {
-		return
+	held = ballastHeld(s.opts.on, s.opts.Dir)
+	if size <= 0 || free < reserve+2*size || held >= size {
+		return held, 0
 	}
 	if err := layBallast(s.opts.on, s.opts.Dir, size); err != nil {
 		s.opts.Log.Warn("no ballast", "dir", s.opts.Dir, "err", err)
+		return 0, 0
 	}
+	now := ballastHeld(s.opts.on, s.opts.Dir)
+	return now, now - held
 }

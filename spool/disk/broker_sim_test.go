@@ -298,7 +298,7 @@ func (s *brokerSim) end() error {
 	}
 	s.conn.Close()
 	for staged := true; staged; {
-		staged = s.s.staged.last > 0
+		staged = s.s.nextLocked().last > 0
 		if again, err := s.turn(true); !again {
 			return err
 		}

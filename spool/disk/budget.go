@@ -59,7 +59,7 @@ func (s *Store) gate() {
 	s.mu.Lock()
 	was := s.level
 	s.mu.Unlock()
-	now := s.measureLevel(was.floor > 0)
+	now, space := s.measureLevel(was.floor > 0)
 	switch {
 	case now.floor > 0 && was.floor == 0:
 		s.opts.Log.Warn("spool is full", "dir", s.opts.Dir, "err", now.why)
@@ -68,6 +68,7 @@ func (s *Store) gate() {
 	}
 	s.mu.Lock()
 	s.level = now
+	s.seenLocked(space)
 	text, changed := s.warnLocked()
 	s.letInLocked()
 	s.mu.Unlock()
@@ -101,30 +102,31 @@ func (s *Store) warnLocked() (text string, changed bool) {
 	return "", false
 }
 
-func (s *Store) measureLevel(was bool) level {
+func (s *Store) measureLevel(was bool) (level, space) {
 	l := s.budgetLevel(was)
 	free, total, err := s.opts.on.volume(s.opts.Dir)
 	if err != nil {
-		return level{floor: priorityMax + 1, why: fmt.Errorf("%w: %w", spool.ErrFull, err)}
+		return level{floor: priorityMax + 1, why: fmt.Errorf("%w: %w", spool.ErrFull, err)}, space{}
 	}
 	reserve := s.opts.reserve(total)
-	s.tendBallast(free, total, reserve)
+	held, taken := s.tendBallast(free, total, reserve)
+	seen := space{free: free - taken, total: total, ballast: held}
 	limit := reserve
 	if was {
 		limit += reserve / 8
 	}
 	if free >= limit {
-		return l
+		return l, seen
 	}
 	// The last part of the reserve is for nobody: Badger must never meet a full
 	// volume.
 	last := reserve * 3 / 4
 	floor := 1 + int(max(0, reserve-free)*priorityMax/max(1, reserve-last))
 	if floor <= l.floor {
-		return l
+		return l, seen
 	}
 	return level{percent: l.percent, floor: min(floor, priorityMax+1),
-		why: fmt.Errorf("%w: only %d bytes are free on the volume", spool.ErrFull, free)}
+		why: fmt.Errorf("%w: only %d bytes are free on the volume", spool.ErrFull, free)}, seen
 }
 
 func (s *Store) budgetLevel(was bool) (l level) {
@@ -203,13 +205,11 @@ func (s *Store) mayWrite(bytes int64) error {
 // fits reports whether some bytes fit on the volume with what Badger may flush
 // because of them.
 func (s *Store) fits(bytes int64) error {
-	need := 2*bytes + 2*s.opts.MemTableSize
 	free, total, err := s.opts.on.volume(s.opts.Dir)
 	if err != nil {
 		return err
 	}
-	// On a small volume the memtables never grow to their full size.
-	need = min(need, 2*bytes+total/16)
+	need := s.opts.need(bytes, total)
 	if free >= need {
 		return nil
 	}

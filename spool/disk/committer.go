@@ -122,7 +122,7 @@ func (c *committer) turn(ends bool) (look time.Time, more bool, err error) {
 // process. What is staged keeps waiting then, and nothing of it is promised.
 func (c *committer) noSpace() (wait bool, err error) {
 	c.mu.Lock()
-	bytes := c.staged.bytes
+	bytes := c.nextLocked().bytes
 	c.mu.Unlock()
 	err = c.mayWrite(bytes)
 	if !errors.Is(err, errNoSpace) {
@@ -150,7 +150,7 @@ func (c *committer) inBetween() (more bool, err error) {
 
 // due says when what is staged has to be committed, if anything is.
 //
-// Work that was cancelled, a full group and a group after a pause go at once.
+// Work that was cancelled, a sealed or full group and a group after a pause go at once.
 // Otherwise the window since the last commit is waited for, which gathers a
 // trickle into few writes. A peer that waits for each answer before it sends
 // the next message would get one answer per window; so the window is not spent
@@ -160,11 +160,11 @@ func (c *committer) inBetween() (more bool, err error) {
 func (c *committer) due() (at time.Time, staged bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := c.staged
+	g := c.nextLocked()
 	switch {
 	case g.last == 0:
 		return time.Time{}, false
-	case g.idle(), g.bytes >= c.opts.CommitBytesMax:
+	case g != c.staged, g.idle(), g.bytes >= c.opts.CommitBytesMax:
 		return g.begun, true
 	case g.asking == 0:
 		return later(g.begun, c.ended).Add(c.opts.CommitWindow), true
@@ -210,21 +210,21 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// take makes what is staged the group in flight.
+// take makes the next group the one in flight.
 func (c *committer) take() *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := c.staged
+	g := c.nextLocked()
 	c.inflight = g
-	if c.spare != nil {
-		c.staged, c.spare = c.spare, nil
+	if g == c.staged {
+		c.restageLocked()
 	} else {
-		c.staged = newGroup()
+		c.sealed = slices.Delete(c.sealed, 0, 1)
 	}
 	return g
 }
 
-// commit brings everything staged to the disk and moves the watermark.
+// commit brings the next group to the disk and moves the watermark.
 func (c *committer) commit() error {
 	g := c.take()
 	if g.idle() {
@@ -253,6 +253,7 @@ func (c *committer) commit() error {
 	}
 	c.publish(func() {
 		c.stats.Written += uint64(written)
+		c.space.free -= twice(g.bytes) // until it is looked at again
 		c.settleLocked(g)
 	})
 	c.index.evict()

@@ -14,7 +14,7 @@ const MarkEvery = markEvery
 func (s *Store) Abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.staged = newGroup()
+	s.staged, s.sealed = newGroup(), nil
 	if s.failed == nil {
 		s.failed = errors.New("abandoned")
 		close(s.moved)

@@ -176,11 +176,12 @@ func harness(t testing.TB) *spooltest.Harness {
 	}
 	h.SetFull = func(t testing.TB, full bool) {
 		if full {
-			l.SetBudget(1)
+			l.SetBudget(64 << 10) // less than its files take, more than the suite's batches then
 		} else {
 			l.SetBudget(0)
 		}
 	}
+	h.SetMost = func(_ testing.TB, bytes int64) { l.SetBudget(bytes * 16 / 15) } // a 16th of it is kept for priorities
 	h.Fail = func(_ testing.TB, err error) {
 		failed = true
 		l.Fail(err)

@@ -56,10 +56,10 @@ type view struct {
 	q      spool.QueueID
 	from   spool.Pos
 	head   spool.Pos
-	left   [2][]leave // appended since that commit, each in order
+	left   [][]leave // appended since that commit, group by group, each in order
 	purged []span
 	snap   *snapshot
-	groups [2]*group
+	groups []*group
 	look   seeker
 	unread uint64 // damaged messages and index entries
 }
@@ -73,26 +73,27 @@ func (s *Store) view(q spool.QueueID, from spool.Pos, items []spool.Item) (*view
 	if s.failed != nil {
 		return nil, 0, s.failed
 	}
-	live := 0
-	for i, g := range []*group{s.inflight, s.staged} {
-		if g == nil {
-			continue
-		}
+	groups := s.groupsLocked()
+	for _, g := range groups {
+		var left []leave
 		if sq := g.queues[q]; sq != nil {
-			v.left[i] = sq.sortedLeaves()
+			left = sq.sortedLeaves()
 			v.purged = append(v.purged, sq.purges...)
 		}
+		v.left = append(v.left, left)
 	}
-	if s.inflight != nil {
-		// What left in that group was there before it; only what left since
-		// concerns its own messages.
-		since := &view{left: [2][]leave{1: v.left[1]}}
-		if sq := s.staged.queues[q]; sq != nil {
-			since.purged = sq.purges
+	live := 0
+	for i, g := range groups {
+		// What left in a group was there before it; only what left since concerns
+		// its own messages.
+		since := view{left: v.left[i+1:]}
+		for _, later := range groups[i+1:] {
+			if sq := later.queues[q]; sq != nil {
+				since.purged = append(since.purged, sq.purges...)
+			}
 		}
-		live = s.inflight.read(q, from, items, since.hasLeft)
+		live += g.read(q, from, items[live:], since.hasLeft)
 	}
-	live += s.staged.read(q, from, items[live:], never)
 	head, stored := s.heads[q]
 	if !stored {
 		return v, live, nil
@@ -106,13 +107,22 @@ func (s *Store) view(q spool.QueueID, from spool.Pos, items []spool.Item) (*view
 	v.head = head
 	v.snap = s.acquireLocked()
 	v.look.at = v.snap.at
-	for i, g := range []*group{s.inflight, s.staged} {
-		if g != nil && len(v.left[i]) > 0 {
+	for i, g := range groups {
+		if len(v.left[i]) > 0 {
 			g.readers++
-			v.groups[i] = g
+			v.groups = append(v.groups, g)
 		}
 	}
 	return v, live, nil
+}
+
+// groupsLocked are the groups that are not on the disk, in order.
+func (s *Store) groupsLocked() []*group {
+	list := make([]*group, 0, 2+len(s.sealed))
+	if s.inflight != nil {
+		list = append(list, s.inflight)
+	}
+	return append(append(list, s.sealed...), s.staged)
 }
 
 // skip begins behind what is purged anyway.
@@ -124,8 +134,6 @@ func (v *view) skip() {
 	}
 }
 
-func never(spool.Pos) bool { return false }
-
 // hasLeft reports a Leave or Purge among those noted.
 func (v *view) hasLeft(pos spool.Pos) bool {
 	for _, p := range v.purged {
@@ -133,7 +141,12 @@ func (v *view) hasLeft(pos spool.Pos) bool {
 			return true
 		}
 	}
-	return contains(v.left[0], pos) || contains(v.left[1], pos)
+	for _, l := range v.left {
+		if contains(l, pos) {
+			return true
+		}
+	}
+	return false
 }
 
 func contains(l []leave, pos spool.Pos) bool {
@@ -151,9 +164,7 @@ func (v *view) close() {
 	}
 	v.s.mu.Lock()
 	for _, g := range v.groups {
-		if g != nil {
-			g.readers--
-		}
+		g.readers--
 	}
 	v.s.stats.Corrupt += v.unread
 	v.s.mu.Unlock()

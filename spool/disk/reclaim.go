@@ -53,9 +53,9 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		}
 	}
 	c.mu.Lock()
-	full, tight := c.level.floor > 0, c.level.percent >= warnPercent
+	full, wanted, tight := c.level.floor > 0, c.wanted.bytes > 0, c.level.percent >= warnPercent
 	c.mu.Unlock()
-	if full {
+	if full || wanted {
 		if err := c.engine.measure(); err != nil {
 			return look, err
 		}
@@ -78,7 +78,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	if j.done != nil || j.passes > 0 || j.freed <= 0 {
 		return look, nil
 	}
-	at := j.due(c, full || tight && j.freed >= reclaimSoon)
+	at := j.due(c, full || wanted || tight && j.freed >= reclaimSoon)
 	if at = later(at, j.again); at.After(now) {
 		next(at)
 		return look, nil
@@ -203,7 +203,7 @@ func (s *Store) shares() []float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.level.floor > 0:
+	case s.level.floor > 0, s.wanted.bytes > 0:
 		return []float64{shareDead, shareTight, shareFull}
 	case s.level.percent >= warnPercent:
 		return []float64{shareDead, shareTight}

@@ -103,9 +103,11 @@ type sim struct {
 	clock time.Time
 	opts  Options
 
-	now    *simModel // with everything appended
-	safe   *simModel // as of what is durable
-	flight *simModel // as of the group that may be on the disk
+	now    *simModel   // with everything appended
+	past   []*simModel // as of each LSN
+	safe   *simModel   // as of what is durable
+	flight *simModel   // as of the group that may be on the disk
+	group  spool.LSN   // up to which that one goes
 	next   [simQueues]spool.Pos
 	id     int
 	story  []string
@@ -125,6 +127,9 @@ func newSim(seed uint64) *sim {
 	// Chunks are small or sparse all the time.
 	s.opts.ValueThreshold, s.opts.MergeChunks, s.opts.ReclaimBytes = 256, 2+s.rng.IntN(8), 4<<10
 	s.opts.CommitWindow, s.opts.CommitsPerSecond = time.Millisecond, 0
+	if s.rng.IntN(2) == 0 { // most batches are groups of their own
+		s.opts.CommitBytesMax = 1 << 10
+	}
 	s.opts.Now = func() time.Time { return s.clock }
 	s.opts.Trouble = func(name, text string) { s.tell("trouble: %s: %s", name, text) }
 	s.opts.Log = slog.New(slog.DiscardHandler)
@@ -182,6 +187,7 @@ func (s *sim) compare() error {
 		m = m.reopened()
 		if why[i] = s.differs(m, defs, depths); why[i] == nil {
 			s.now, s.safe, s.flight = m, m.clone(), m.clone()
+			s.past, s.group = []*simModel{m}, 0
 			for q := range s.next {
 				s.next[q] = 0
 				for p := range m.queues[q] {
@@ -299,7 +305,7 @@ func (s *sim) live() error {
 			if err := s.read(s.now, q, spool.Pos(s.rng.Uint64N(uint64(s.next[q])+1))); err != nil {
 				return err
 			}
-			if got := s.s.Stats().Records; len(s.s.purging) == 0 && s.s.staged.purges == 0 && s.s.staged.leaves == 0 && got != s.now.places() {
+			if got := s.s.Stats().Records; len(s.s.purging) == 0 && !s.waits() && got != s.now.places() {
 				return fmt.Errorf("%d records, want %d", got, s.now.places())
 			}
 		case k < 90: // the wall clock jumps, perhaps back
@@ -327,7 +333,7 @@ func (s *sim) end() error {
 	if how == 0 {
 		s.d.free = 1 << 40
 		for {
-			staged := s.s.staged.last > 0
+			staged := s.s.nextLocked().last > 0
 			if again, err := s.turn(true); !again {
 				return err
 			}
@@ -351,7 +357,8 @@ func (s *sim) turn(ends bool) (bool, error) {
 	due, staged := s.c.due()
 	begins := staged && (ends || !due.After(s.clock)) && s.d.free > 1<<30
 	if begins {
-		s.flight = s.now.clone()
+		s.group = s.s.nextLocked().last
+		s.flight = s.past[s.group]
 	}
 	_, _, err := s.c.turn(ends)
 	if s.c.janitor.done != nil {
@@ -381,9 +388,15 @@ func (s *sim) turn(ends bool) (bool, error) {
 // durable takes note of what is promised.
 func (s *sim) durable() {
 	upTo, _, _ := s.s.Durable()
-	if upTo == s.s.last {
-		s.safe, s.flight = s.now.clone(), s.now.clone()
+	if s.safe = s.past[upTo]; upTo >= s.group {
+		s.flight = s.safe // nothing is under way
 	}
+}
+
+// waits reports whether something that is stored, or in another group, is to
+// leave.
+func (s *sim) waits() bool {
+	return slices.ContainsFunc(s.s.groupsLocked(), func(g *group) bool { return g.purges > 0 || g.leaves > 0 })
 }
 
 func (s *sim) batch() error {
@@ -434,7 +447,12 @@ func (s *sim) batch() error {
 	if err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
-	s.now = m
+	if s.now = m; !b.Empty() {
+		s.past = append(s.past, m)
+	}
+	if int(lsn) != len(s.past)-1 {
+		return fmt.Errorf("batch %d has the LSN %d", len(s.past)-1, lsn)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ const (
 	// is taken, so that a group stays bounded whatever happens in it.
 	stageCost = 64
 	leaveCost = 24
+	destCost  = 24 // each queue but the first that a record enters
 
 	gone = ^uint32(0) // instead of a record's index: it left
 )
@@ -71,6 +72,23 @@ type leave struct {
 	size uint32
 }
 
+// enterCost is what a staged record costs beside its own bytes.
+func enterCost(e *spool.Enter) int64 { return stageCost + int64(max(0, len(e.To)-1))*destCost }
+
+// putCost is what a staged definition costs.
+func putCost(p *spool.Put) int64 { return int64(len(p.Key)+len(p.Value)) + stageCost }
+
+// weigh is what a batch adds to a group, at most.
+func weigh(b *spool.Batch) (n int64) {
+	for i := range b.Enters {
+		n += int64(b.Enters[i].Record.Size()) + enterCost(&b.Enters[i])
+	}
+	for i := range b.Puts {
+		n += putCost(&b.Puts[i])
+	}
+	return n + leaveCost*int64(len(b.Leaves)+len(b.Purges))
+}
+
 func newGroup() *group { return &group{queues: make(map[spool.QueueID]*stagedQueue)} }
 
 // queuesKept bounds the queues whose memory a group keeps for the next time.
@@ -120,7 +138,7 @@ func (g *group) enter(e *spool.Enter) {
 		g.live++
 		g.bytes += int64(size)
 	}
-	g.bytes += stageCost
+	g.bytes += enterCost(e)
 	for _, d := range e.To {
 		q := g.queue(d.Queue)
 		if n := len(q.enters); n > 0 && q.enters[n-1].pos >= d.Pos {

@@ -37,9 +37,10 @@ type Store struct {
 	wake  chan struct{}  // has one place: the writer looks again
 
 	mu       sync.Mutex
-	staged   *group // never nil
-	inflight *group // taken, not yet durable; nil when there is none
-	spare    *group // for the next take; may be nil
+	staged   *group   // never nil
+	sealed   []*group // before it, complete and not yet taken; mostly none
+	inflight *group   // taken, not yet durable; nil when there is none
+	spare    *group   // for the next group; may be nil
 	snap     *snapshot
 	heads    map[spool.QueueID]spool.Pos // queues with something stored: no entry begins below
 	purging  map[spool.QueueID]span      // everything stored in it is gone
@@ -48,6 +49,8 @@ type Store struct {
 	moved    chan struct{} // closed and replaced whenever durable moves; closed for good by a failure
 	room     chan struct{} // nil: nobody asked, or there is room
 	level    level         // how full it is
+	space    space         // what the volume has, see room.go
+	wanted   wanted        // what was refused for want of it
 	allowed  int64         // bytes before the next pause of publishers
 	pausing  bool          // a timer will end the pause
 	urgent   bool          // a message with a priority was seen
@@ -68,14 +71,16 @@ func (s *Store) Append(b *spool.Batch) (spool.LSN, error) {
 	if err := s.check(b); err != nil {
 		return 0, err
 	}
+	weight := weigh(b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.takesLocked(b); err != nil {
+	if err := s.takesLocked(b, weight); err != nil {
 		return 0, err
 	}
 	if b.Empty() {
 		return s.last, nil
 	}
+	s.sealLocked(weight)
 	g := s.staged
 	idle, asking, bytes := g.last == 0, g.asking, g.bytes
 	if idle {
@@ -98,19 +103,23 @@ func (s *Store) Takes(b *spool.Batch) error {
 	if err := s.check(b); err != nil {
 		return err
 	}
+	weight := weigh(b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.takesLocked(b)
+	return s.takesLocked(b, weight)
 }
 
-func (s *Store) takesLocked(b *spool.Batch) error {
-	switch {
-	case s.failed != nil:
+func (s *Store) takesLocked(b *spool.Batch, weight int64) error {
+	if s.failed != nil {
 		return s.failed
-	case s.level.refused(b):
+	}
+	if err := s.possibleLocked(b, weight); err != nil {
+		return err
+	}
+	if s.level.refused(b) {
 		return s.level.why
 	}
-	return nil
+	return s.roomLocked(b, weight)
 }
 
 func (s *Store) stageLocked(g *group, b *spool.Batch) {
@@ -137,7 +146,7 @@ func (s *Store) stageLocked(g *group, b *spool.Batch) {
 	}
 	for _, p := range b.Puts {
 		g.puts = append(g.puts, p)
-		g.bytes += int64(len(p.Key)+len(p.Value)) + stageCost
+		g.bytes += putCost(&p)
 	}
 	for _, p := range b.Purges {
 		s.stats.Records -= int64(g.clear(p.Queue, span{p.From, p.To}))
@@ -149,7 +158,7 @@ func (s *Store) check(b *spool.Batch) error {
 	for i := range b.Enters {
 		e := &b.Enters[i]
 		if n := e.Record.Size(); n > recordBytesMax {
-			return fmt.Errorf("append record of %d bytes: at most %d are possible", n, recordBytesMax)
+			return fmt.Errorf("append record: %w: %d bytes, %d are possible", spool.ErrLarge, n, recordBytesMax)
 		}
 		for _, d := range e.To {
 			if d.Pos == spool.MaxPos {
@@ -159,8 +168,8 @@ func (s *Store) check(b *spool.Batch) error {
 	}
 	for _, p := range b.Puts {
 		if len(p.Key) > defKeyMax || len(p.Value) > s.opts.partMax() {
-			return fmt.Errorf("define %.40q: key of %d and value of %d bytes are more than %d and %d",
-				p.Key, len(p.Key), len(p.Value), defKeyMax, s.opts.partMax())
+			return fmt.Errorf("define %.40q: %w: key of %d and value of %d bytes, %d and %d are possible",
+				p.Key, spool.ErrLarge, len(p.Key), len(p.Value), defKeyMax, s.opts.partMax())
 		}
 	}
 	return nil
@@ -197,11 +206,14 @@ func (s *Store) tightLocked() bool {
 	if full && s.urgent && s.level.floor <= priorityMax {
 		full = false
 	}
-	return full || s.stagedBytesLocked() > s.opts.StageBytesMax || s.pacedLocked()
+	return full || s.stagedBytesLocked() > s.opts.StageBytesMax || s.narrowLocked() || s.pacedLocked()
 }
 
 func (s *Store) stagedBytesLocked() int64 {
 	n := s.staged.bytes
+	for _, g := range s.sealed {
+		n += g.bytes
+	}
 	if s.inflight != nil {
 		n += s.inflight.bytes
 	}

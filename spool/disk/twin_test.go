@@ -30,6 +30,12 @@ type twin struct {
 	free   int64 // on the volume
 	used   int64 // by the engine
 	max    limits
+
+	// On a volume with a size what is free is what the keys and others leave.
+	total, others int64
+	ballast       int64  // whose files are solid
+	burst         bool   // more was written than there was space for
+	asked         func() // called when somebody looks at the volume; may be nil
 }
 
 type pair struct{ key, value []byte }
@@ -213,13 +219,44 @@ func (d *twin) syncFolder(dir string) error {
 	return nil
 }
 
-func (d *twin) solid(string, int64) (bool, error) { return false, nil }
+// solid makes the ballast, the one file that occupies something on the volume.
+func (d *twin) solid(path string, size int64) (bool, error) {
+	if d.total == 0 {
+		return false, nil
+	}
+	f := &twinFile{now: make([]byte, size)}
+	f.synced = f.now
+	d.names[path], d.ballast = f, size
+	return true, nil
+}
 
 func (d *twin) lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
-func (d *twin) volume(string) (free, total int64, err error) { return d.free, 1 << 41, nil }
-func (d *twin) boot() string                                 { return strings.Repeat("x", d.starts+1) }
-func (d *twin) mend(*Options) (mended, error)                { return mended{}, nil }
+func (d *twin) volume(string) (free, total int64, err error) {
+	if d.asked != nil {
+		d.asked()
+	}
+	if d.total == 0 {
+		return d.free, 1 << 41, nil
+	}
+	return d.total - d.taken(), d.total, nil
+}
+
+// taken is what is occupied of a volume that has a size.
+func (d *twin) taken() int64 {
+	n := d.others
+	if d.names["/spool/guard/ballast"] != nil {
+		n += d.ballast
+	}
+	for _, p := range d.keys {
+		n += int64(len(p.key) + len(p.value))
+	}
+	return n
+}
+
+func (d *twin) boot() string { return strings.Repeat("x", d.starts+1) }
+
+func (d *twin) mend(*Options) (mended, error) { return mended{}, nil }
 
 func (d *twin) wanted(*Options) (int64, error) { return 0, nil }
 
@@ -298,6 +335,7 @@ func (e *twinEngine) commit(changes []change) error {
 	}
 	slices.SortFunc(next, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
 	e.d.keys = next
+	e.d.burst = e.d.burst || e.d.total > 0 && e.d.taken() > e.d.total
 	return err
 }
 

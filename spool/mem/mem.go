@@ -1,6 +1,6 @@
 // Package mem is a log in memory that keeps the contract of package spool. It
 // is for tests: nothing becomes durable before somebody says Commit, the power
-// can be cut (Crash), and it can be full or fail on demand.
+// can be cut (Crash), and it can be full, be small or fail on demand.
 //
 // A Log has no goroutine. Its committed state is encoded, as on a disk, so that
 // what is read after a crash went through the record's stored form.
@@ -20,7 +20,8 @@ import (
 type Log struct {
 	mu      sync.Mutex // protects everything below
 	auto    bool
-	floor   int // messages of a lower priority are refused
+	floor   int   // messages of a lower priority are refused
+	most    int64 // bytes of the largest batch that is taken
 	failed  error
 	last    spool.LSN // newest appended
 	durable spool.LSN
@@ -61,6 +62,7 @@ var _ spool.Log = (*Log)(nil)
 // New makes an empty log.
 func New() *Log {
 	return &Log{
+		most:   most,
 		moved:  make(chan struct{}),
 		queues: make(map[spool.QueueID]*queue),
 		defs:   make(map[string][]byte),
@@ -123,10 +125,24 @@ func (l *Log) takesLocked(b *spool.Batch) error {
 	if l.failed != nil {
 		return l.failed
 	}
+	if n := bytesOf(b); n > l.most {
+		return fmt.Errorf("%w: %d bytes, %d are possible", spool.ErrLarge, n, l.most)
+	}
 	if !b.Moves && slices.ContainsFunc(b.Enters, func(e spool.Enter) bool { return int(e.Priority) < l.floor }) {
 		return spool.ErrFull
 	}
 	return nil
+}
+
+// bytesOf is what a batch brings.
+func bytesOf(b *spool.Batch) (n int64) {
+	for i := range b.Enters {
+		n += int64(b.Enters[i].Record.Size())
+	}
+	for i := range b.Puts {
+		n += int64(len(b.Puts[i].Key) + len(b.Puts[i].Value))
+	}
+	return n
 }
 
 func (l *Log) enterLocked(e spool.Enter) {
@@ -254,6 +270,18 @@ func (l *Log) SetFloor(priority int) {
 	defer l.mu.Unlock()
 	l.floor = priority
 	l.roomLocked(priority <= priorityMax)
+}
+
+// most is how large a batch may be that nobody has bounded.
+const most = 1 << 30
+
+// SetMost bounds the bytes of one batch; 0 takes that back.
+func (l *Log) SetMost(bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.most = bytes; bytes == 0 {
+		l.most = most
+	}
 }
 
 const priorityMax = 9

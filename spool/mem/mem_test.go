@@ -21,6 +21,7 @@ func TestContract(t *testing.T) {
 			h.Crash(t)
 		}
 		h.SetFull = func(_ testing.TB, full bool) { log.SetFull(full) }
+		h.SetMost = func(_ testing.TB, bytes int64) { log.SetMost(bytes) }
 		h.Fail = func(_ testing.TB, err error) { log.Fail(err) }
 		return h
 	})

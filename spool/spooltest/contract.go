@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -465,6 +466,63 @@ func testFull(t *testing.T, h *Harness) {
 	}
 	h.holds(t, 1, 3, 4)
 	h.holds(t, 2, 1)
+}
+
+// claim is a record that says how large it is and must never be asked for more.
+type claim int
+
+func (c claim) Size() int { return int(c) }
+func (c claim) AppendTo([]byte) []byte {
+	panic("a record that is too large was taken")
+}
+
+// testTooLarge: the refusal is another one than that of a full log, whether the
+// log is full or not, and of the batch nothing is taken.
+func testTooLarge(t *testing.T, h *Harness) {
+	const most = 64 << 20
+	h.fill(t, 1, 1)
+	h.Sync(t)
+	of := func(sizes ...int) *spool.Batch {
+		b := &spool.Batch{Puts: []spool.Put{{Key: "k", Value: []byte("v")}}, Leaves: []spool.Leave{leaveOf(1, 1, body(1, 1))}}
+		for i, n := range sizes {
+			b.Enters = append(b.Enters, spool.Enter{Record: claim(n), Size: n, To: []spool.Dest{dest(2, i+1)}})
+		}
+		return b
+	}
+	refused := func(why string, b *spool.Batch) {
+		t.Helper()
+		for name, ask := range map[string]func(*spool.Batch) error{
+			"Append": func(b *spool.Batch) error { _, err := h.Log.Append(b); return err },
+			"Takes":  h.Log.Takes,
+		} {
+			if err := ask(b); !errors.Is(err, spool.ErrLarge) || errors.Is(err, spool.ErrFull) || errors.Is(err, spool.ErrFailed) {
+				t.Errorf("%s of %s = %v, want ErrLarge alone", name, why, err)
+			}
+		}
+	}
+	refused("a record beyond all bounds", of(math.MaxInt32))
+	moves := of(math.MaxInt32)
+	moves.Moves = true
+	refused("such a record that only changes its place", moves)
+	refused("small records beyond all bounds", of(slices.Repeat([]int{1 << 20}, 1<<16)...))
+
+	h.SetMost(t, most)
+	refused("one record", of(most))
+	refused("records that are too large together", of(slices.Repeat([]int{most / 16}, 16)...))
+	h.fill(t, 1, 2)
+	h.SetMost(t, 0)
+	h.SetFull(t, true)
+	refused("a record beyond all bounds, of a full log", of(math.MaxInt32))
+	h.SetFull(t, false)
+
+	if got := h.append(t, spool.Batch{}); got != 2 {
+		t.Errorf("the newest LSN is %d, want 2: a refused batch was counted", got)
+	}
+	h.Reopen(t)
+	if l := h.load(t); len(l.defs) > 0 || len(l.depths) != 1 {
+		t.Errorf("definitions %v, depths %v: something of a refused batch was taken", l.defs, l.depths)
+	}
+	h.holds(t, 1, 1, 2)
 }
 
 func testFail(t *testing.T, h *Harness) {

@@ -33,6 +33,10 @@ type Harness struct {
 	Crash func(testing.TB)
 	// SetFull spends the budget, or gives it back.
 	SetFull func(testing.TB, bool)
+	// SetMost makes the log such a small one that it never takes records of so
+	// many bytes or more in one batch, and takes one of a few bytes; 0 takes that
+	// back.
+	SetMost func(testing.TB, int64)
 	// Fail makes the log fail for good.
 	Fail func(testing.TB, error)
 }
@@ -65,6 +69,7 @@ func Run(t *testing.T, open func(testing.TB) *Harness) {
 		{"a batch larger than a transaction", testHugeBatch},
 		{"a crash keeps what is durable", testCrash},
 		{"full refuses records only", testFull},
+		{"what is too large is never taken", testTooLarge},
 		{"failed is for good", testFail},
 		{"the caller may reuse a batch", testReuse},
 		{"appenders and readers at once", testConcurrent},

@@ -1,0 +1,484 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"leveret/spool"
+)
+
+// tight is a store on a small volume of the simulated ground, and its writer.
+type tight struct {
+	*Store
+	d     *twin
+	c     *committer
+	clock time.Time
+}
+
+func onVolume(t testing.TB, total int64, change func(*Options)) *tight {
+	t.Helper()
+	v := &tight{d: newTwin(rand.New(rand.NewPCG(1, 1))), clock: time.Unix(1_700_000_000, 0)}
+	v.d.total, v.d.max = total, limits{pointed: 1 << 10, bytes: 150 << 10, changes: 1500}
+	o := Tiny()
+	o.Dir, o.on, o.NoCompression = "/spool", v.d, true
+	o.MemTableSize, o.ValueLogFileSize, o.ValueThreshold = 1<<20, 1<<20, 1<<10
+	o.StageBytesMax, o.CommitsPerSecond = 1<<20, 0
+	o.Log = slog.New(slog.DiscardHandler)
+	o.Now = func() time.Time { return v.clock }
+	if change != nil {
+		change(&o)
+	}
+	var err error
+	if v.Store, err = Open(o); err != nil {
+		t.Fatal(err)
+	}
+	v.c = &committer{Store: v.Store, ended: v.clock, settled: v.clock.Add(settledAfter)}
+	v.c.janitor.store = v.Store
+	return v
+}
+
+// turn lets the writer do one thing, a second later.
+func (v *tight) turn(t testing.TB) (more bool) {
+	t.Helper()
+	v.clock = v.clock.Add(time.Second)
+	_, more, err := v.c.turn(false)
+	if v.c.janitor.done != nil {
+		<-v.c.janitor.done
+		err = errors.Join(err, v.c.janitor.compacted())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.d.burst {
+		t.Fatal("more was written than the volume has: the process would have been killed")
+	}
+	return more
+}
+
+func (v *tight) settle(t testing.TB) {
+	t.Helper()
+	for range 1000 {
+		if !v.turn(t) && v.durable == v.last {
+			return
+		}
+	}
+	t.Fatalf("wedged: durable up to %d of %d; %d bytes wait", v.durable, v.last, v.stagedBytesLocked())
+}
+
+// batchOf has records of some sizes, for queue 1 from pos on.
+func batchOf(pos spool.Pos, sizes ...int) *spool.Batch {
+	b := &spool.Batch{}
+	for i, n := range sizes {
+		b.Enters = append(b.Enters, spool.Enter{
+			Record: text(strings.Repeat("x", n)), Size: n, To: []spool.Dest{{Queue: 1, Pos: pos + spool.Pos(i)}},
+		})
+	}
+	return b
+}
+
+func (v *tight) mustAppend(t testing.TB, b *spool.Batch) spool.LSN {
+	t.Helper()
+	lsn, err := v.Append(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lsn
+}
+
+// spareFor leaves space on the volume for a commit of so many bytes, and no more.
+func (v *tight) spareFor(bytes int64) {
+	v.d.others = 0
+	v.d.others = v.d.total - v.d.taken() - v.opts.need(bytes, v.d.total)
+}
+
+// TestRoomSimulation fills small volumes with batches of all sizes, from inside
+// and from outside, and frees them. What was taken is written, in order and as
+// soon as there is space for it; what is refused as full is taken when the space is
+// there; the volume never bursts, and nothing is lost.
+func TestRoomSimulation(t *testing.T) {
+	first, n := uint64(1), uint64(40)
+	if *simSeed != 0 {
+		first, n = *simSeed, 1
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { playRoom(t, rand.New(rand.NewPCG(seed, 17))) })
+	}
+}
+
+func playRoom(t *testing.T, rng *rand.Rand) {
+	v := onVolume(t, int64(rng.IntN(12<<20)+3<<20), func(o *Options) {
+		o.StageBytesMax = 1 << (16 + rng.IntN(6))
+		o.CommitBytesMax = min(o.StageBytesMax, 256<<10)
+	})
+	most := v.opts.possible(v.d.total)
+	held, next, disturbed := make(map[spool.Pos]int), spool.Pos(1), false
+	for range 120 {
+		switch k := rng.IntN(20); {
+		case k < 9:
+			var sizes []int
+			for range 1 + rng.IntN(4) {
+				sizes = append(sizes, rng.IntN(1<<(4+rng.IntN(18))))
+			}
+			b := batchOf(next, sizes...)
+			err := v.Takes(b)
+			if lsn, aerr := v.Append(b); fmt.Sprint(aerr) != fmt.Sprint(err) || aerr == nil && lsn != v.last {
+				t.Fatalf("Takes = %v, Append = %v", err, aerr)
+			}
+			free, total, _ := v.d.volume("")
+			fits := free >= v.opts.need(v.stagedBytesLocked()+weigh(b), total)
+			switch {
+			case weigh(b) > most:
+				if !errors.Is(err, spool.ErrLarge) {
+					t.Fatalf("%d bytes, %d are possible: %v", weigh(b), most, err)
+				}
+			case err == nil:
+				for i, n := range sizes {
+					held[next+spool.Pos(i)] = n
+				}
+				next += spool.Pos(len(sizes))
+			case !errors.Is(err, spool.ErrFull) || fits && !disturbed && v.level.floor == 0:
+				t.Fatalf("%d bytes of %d possible, %d free of %d: %v", weigh(b), most, free, total, err)
+			}
+		case k < 13:
+			b := &spool.Batch{Puts: []spool.Put{{Key: "k", Value: []byte(fmt.Sprint(next))}}}
+			for _, pos := range slices.Sorted(maps.Keys(held))[:rng.IntN(len(held)+1)] {
+				b.Leaves = append(b.Leaves, spool.Leave{Queue: 1, Pos: pos, Size: held[pos]})
+				delete(held, pos)
+			}
+			v.mustAppend(t, b)
+		case k < 18:
+			v.turn(t)
+			if v.c.waiting && !disturbed {
+				t.Fatalf("what was taken does not fit: %v", v.fits(v.nextLocked().bytes))
+			}
+		case k < 19: // somebody else fills the volume
+			v.d.others, disturbed = 0, true
+			v.d.others = max(0, v.d.total-v.d.taken()-rng.Int64N(2<<20))
+		default:
+			v.d.others, disturbed = 0, true
+		}
+		if disturbed && v.d.others == 0 {
+			v.gate()
+			disturbed = v.stagedBytesLocked() > 0
+		}
+	}
+	v.d.others = 0
+	v.settle(t)
+	if got := positions(t, v.Store, 1); !slices.Equal(got, slices.Sorted(maps.Keys(held))) {
+		t.Fatalf("the queue holds %v, want %v", got, slices.Sorted(maps.Keys(held)))
+	}
+
+	v.mustAppend(t, &spool.Batch{Purges: []spool.Purge{{Queue: 1, To: spool.MaxPos}}})
+	v.settle(t)
+	largest := batchOf(next, int(most)-stageCost)
+	for range 10 {
+		if _, err := v.Append(largest); err == nil {
+			v.settle(t)
+			return
+		} else if !errors.Is(err, spool.ErrFull) {
+			t.Fatalf("the largest batch of an empty spool: %v", err)
+		}
+		v.turn(t)
+	}
+	t.Fatalf("an empty spool on %d bytes never takes the largest batch that is possible, %d bytes", v.d.total, most)
+}
+
+// TestRoomIsCountedWithWhatWaits: each batch fits, all of them do not.
+func TestRoomIsCountedWithWhatWaits(t *testing.T) {
+	v := onVolume(t, 16<<20, func(o *Options) { o.StageBytesMax = 64 << 20 })
+	v.spareFor(1 << 20)
+	v.gate()
+	v.mustAppend(t, batchOf(1, 400<<10))
+	v.mustAppend(t, batchOf(2, 400<<10))
+	if err := v.Takes(batchOf(3, 400<<10)); !errors.Is(err, spool.ErrFull) {
+		t.Fatalf("Takes = %v, want ErrFull", err)
+	}
+	if _, err := v.Append(batchOf(3, 400<<10)); !errors.Is(err, spool.ErrFull) {
+		t.Fatalf("Append = %v, want ErrFull", err)
+	}
+	for what, b := range map[string]*spool.Batch{
+		"a leave":                       {Leaves: []spool.Leave{{Queue: 1, Pos: 1, Size: 400 << 10}}},
+		"a definition":                  {Puts: []spool.Put{{Key: "k", Value: make([]byte, 400<<10)}}},
+		"a message that only moves":     {Moves: true, Enters: batchOf(3, 400<<10).Enters},
+		"a message that is small there": batchOf(3, 100<<10),
+	} {
+		if err := v.Takes(b); err != nil {
+			t.Errorf("Takes of %s = %v", what, err)
+		}
+	}
+	for range 2 {
+		v.turn(t)
+	}
+	if v.durable != 2 || v.c.waiting {
+		t.Errorf("durable up to %d, want 2", v.durable)
+	}
+}
+
+// TestRoomWhileACommitIsUnderWay: what is being written is counted, and what has
+// been written is, until the volume was looked at again.
+func TestRoomWhileACommitIsUnderWay(t *testing.T) {
+	v := onVolume(t, 16<<20, nil)
+	v.spareFor(1 << 20)
+	v.gate()
+	v.mustAppend(t, batchOf(1, 600<<10))
+	var before, after error
+	v.d.asked = func() {
+		if v.inflight != nil {
+			t.Error("nobody looks at the volume in the middle of a commit")
+		}
+		if v.durable == 0 {
+			before = v.Takes(batchOf(2, 600<<10))
+		} else {
+			after = v.Takes(batchOf(2, 600<<10))
+		}
+	}
+	v.turn(t)
+	for when, err := range map[string]error{"before the commit": before, "right after it": after} {
+		if !errors.Is(err, spool.ErrFull) {
+			t.Errorf("%s Takes = %v, want ErrFull", when, err)
+		}
+	}
+	v.c.take()
+	v.inflight.bytes = 600 << 10
+	v.d.asked = nil
+	v.spareFor(1 << 20)
+	v.gate()
+	if err := v.Takes(batchOf(2, 600<<10)); !errors.Is(err, spool.ErrFull) {
+		t.Errorf("in the middle of it Takes = %v, want ErrFull", err)
+	}
+}
+
+// TestLargeBatches: what can never be written is told from what has to wait.
+func TestLargeBatches(t *testing.T) {
+	const plain = 2 << 20
+	for _, c := range []struct {
+		name   string
+		total  int64
+		change func(*Options)
+		most   int64
+		moves  bool // have the same bound
+	}{
+		{"volume", 16 << 20, nil, 4 << 20, true},
+		{"volume smaller than its files", 2 << 20, nil, 2 << 20 / leastShare, true},
+		{"budget", 1 << 40, func(o *Options) { o.BudgetBytes = plain / 15 * 16 }, plain / 15 * 15, false},
+		{"engine", 1 << 40, nil, 1500 / 4 * chunkBytes, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := onVolume(t, c.total, c.change)
+			if c.name == "volume" {
+				c.most = v.opts.possible(c.total) // about; see playRoom for how good it is
+				if c.most < c.total/8 || c.most > c.total/2 {
+					t.Fatalf("%d bytes are possible on a volume of %d", c.most, c.total)
+				}
+			}
+			for _, more := range []int64{0, 1} {
+				for _, moves := range []bool{false, true} {
+					b := batchOf(1, 0)
+					b.Enters[0].Record, b.Moves = claimed(c.most-stageCost+more), moves
+					err := v.Takes(b)
+					if want := more > 0 && (c.moves || !moves); errors.Is(err, spool.ErrLarge) != want {
+						t.Errorf("%d bytes more than possible, moves %v: %v", more, moves, err)
+					} else if want && !strings.Contains(err.Error(), fmt.Sprint(c.most)) {
+						t.Errorf("%q does not say that %d are possible", err, c.most)
+					}
+				}
+			}
+			for range 3 { // also with things of all kinds
+				b := &spool.Batch{Leaves: make([]spool.Leave, c.most/leaveCost+1)}
+				if err := v.Takes(b); c.moves && !errors.Is(err, spool.ErrLarge) || !c.moves && err != nil {
+					t.Errorf("%d leaves: %v", len(b.Leaves), err)
+				}
+			}
+		})
+	}
+}
+
+// claimed is a record that is never asked for its bytes.
+type claimed int
+
+func (c claimed) Size() int              { return int(c) }
+func (c claimed) AppendTo([]byte) []byte { panic("not to be written") }
+
+// TestWeight: a batch never makes a group grow by more than it was weighed with.
+func TestWeight(t *testing.T) {
+	v := onVolume(t, 1<<40, nil)
+	b := batchOf(1, 10, 0, 300)
+	b.Enters[2].To = append(b.Enters[2].To, spool.Dest{Queue: 2, Pos: 1}, spool.Dest{Queue: 3, Pos: 1})
+	b.Enters = append(b.Enters, spool.Enter{Record: text("for nobody")})
+	b.Leaves = []spool.Leave{{Queue: 1, Pos: 1, Size: 10}, {Queue: 9, Pos: 4}}
+	b.Puts = []spool.Put{{Key: "key", Value: []byte("value")}, {Key: "gone"}}
+	b.Purges = []spool.Purge{{Queue: 7, To: 3}}
+	v.mustAppend(t, b)
+	if got, most := v.staged.bytes, weigh(b); got > most || got < most/2 {
+		t.Errorf("the group grew by %d, weighed %d", got, most)
+	}
+}
+
+// TestGroupsAreWrittenInPieces: when somebody else takes the space away, what was
+// taken before still gets through, a piece at a time and in order, as soon as there
+// is space for a piece; and it reads as before all the time.
+func TestGroupsAreWrittenInPieces(t *testing.T) {
+	v := onVolume(t, 1<<30, func(o *Options) { o.CommitBytesMax, o.ReserveBytes = 128<<10, 1<<20 })
+	if err := v.opts.on.remove(ballastPath(v.opts.Dir)); err != nil { // the worst case
+		t.Fatal(err)
+	}
+	v.d.others = v.d.total - 20<<20 // too little to lay it again
+	v.gate()
+	const n = 10
+	for pos := spool.Pos(1); pos <= n; pos++ {
+		v.mustAppend(t, batchOf(pos, 80<<10))
+	}
+	v.mustAppend(t, &spool.Batch{Leaves: []spool.Leave{{Queue: 1, Pos: 1, Size: 80 << 10}}})
+	v.mustAppend(t, &spool.Batch{Purges: []spool.Purge{{Queue: 1, From: 4, To: 5}}})
+	want := []spool.Pos{2, 3, 6, 7, 8, 9, 10}
+	check := func() {
+		t.Helper()
+		if got := positions(t, v.Store, 1); !slices.Equal(got, want) {
+			t.Fatalf("durable up to %d: the queue holds %v, want %v", v.durable, got, want)
+		}
+	}
+	check()
+	v.spareFor(0)
+	for range 3 {
+		if v.turn(t); v.durable > 0 || !v.c.waiting {
+			t.Fatalf("durable up to %d without space", v.durable)
+		}
+	}
+	if v.Room() == nil {
+		t.Error("publishers are not held")
+	}
+	for last := v.durable; last < v.last; last = v.durable {
+		v.spareFor(100 << 10)
+		if v.turn(t); v.durable == last {
+			t.Fatalf("wedged at %d of %d", last, v.last)
+		}
+		if v.durable > last+1 && last < n-1 {
+			t.Errorf("from %d to %d at once: that was more than there was space for", last, v.durable)
+		}
+		check()
+	}
+}
+
+// TestWhatMakesRoomComesInSmallPieces: on a volume that is full a long row of
+// leaves does not wait for space for all of them.
+func TestWhatMakesRoomComesInSmallPieces(t *testing.T) {
+	v := onVolume(t, 16<<20, nil)
+	const n = 20_000
+	for pos := spool.Pos(1); pos <= n; pos += 1000 {
+		v.mustAppend(t, batchOf(pos, slices.Repeat([]int{10}, 1000)...))
+		v.turn(t)
+	}
+	v.spareFor(0)
+	v.d.others -= 8 << 10
+	v.turn(t)
+	if v.level.floor == 0 {
+		v.gate()
+	}
+	before := v.durable
+	for pos := spool.Pos(1); pos <= n; pos += 100 {
+		b := &spool.Batch{}
+		for i := range spool.Pos(100) {
+			b.Leaves = append(b.Leaves, spool.Leave{Queue: 1, Pos: pos + i, Size: 10})
+		}
+		v.mustAppend(t, b)
+	}
+	v.spareFor(pieceBytes)
+	if v.turn(t); v.durable == before || v.durable == v.last {
+		t.Errorf("durable up to %d of %d, was %d", v.durable, v.last, before)
+	}
+}
+
+// TestGroupsFitWhereTheBallastWas: with a ballast, what waits gets through on a
+// volume that is full to the last byte.
+func TestGroupsFitWhereTheBallastWas(t *testing.T) {
+	for name, o := range map[string]Options{"tiny": Tiny(), "small": Small(), "server": Server()} {
+		for _, total := range []int64{40 << 20, 100 << 20, 1 << 30} {
+			v := onVolume(t, total, func(to *Options) {
+				to.MemTableSize, to.NumMemtables, to.ValueLogFileSize = o.MemTableSize, o.NumMemtables, o.ValueLogFileSize
+				to.StageBytesMax, to.CommitBytesMax = o.StageBytesMax, o.CommitBytesMax
+			})
+			for pos := spool.Pos(1); v.Room() == nil; pos++ {
+				if _, err := v.Append(batchOf(pos, 20<<10)); err != nil {
+					t.Fatalf("%s on %d: %v", name, total, err)
+				}
+			}
+			v.d.others = 0
+			v.d.others = v.d.total - v.d.taken()
+			if v.turn(t); v.durable == 0 {
+				t.Errorf("%s on a volume of %d bytes: the first group of %d waits although there was a ballast of %d",
+					name, total, v.nextLocked().bytes, v.d.ballast)
+			}
+		}
+	}
+}
+
+// TestRoomTellsWhenSpaceIsUsedUp: publishers are asked to wait when what waits
+// has used up the space, and may go on after the commit.
+func TestRoomTellsWhenSpaceIsUsedUp(t *testing.T) {
+	v := onVolume(t, 16<<20, func(o *Options) { o.StageBytesMax = 64 << 20 })
+	v.spareFor(1 << 20)
+	v.gate()
+	if v.Room() != nil {
+		t.Fatal("there is no room")
+	}
+	v.mustAppend(t, batchOf(1, 1000<<10))
+	room := v.Room()
+	if room == nil {
+		t.Fatal("there is still room")
+	}
+	v.d.others = 0
+	v.turn(t)
+	select {
+	case <-room:
+	default:
+		t.Error("nobody was told that there is room again")
+	}
+}
+
+// TestWantedSpaceIsWonBackSoon: where only a large batch does not fit the store is
+// not full, and yet the writer hurries.
+func TestWantedSpaceIsWonBackSoon(t *testing.T) {
+	reclaims := func(v *tight) bool {
+		for range 2 {
+			v.turn(t)
+		}
+		return v.c.janitor.freed == 0
+	}
+	for _, ask := range []bool{false, true} {
+		v := onVolume(t, 16<<20, nil)
+		v.mustAppend(t, batchOf(1, 100<<10, 100<<10))
+		v.turn(t)
+		v.mustAppend(t, &spool.Batch{Leaves: []spool.Leave{{Queue: 1, Pos: 1, Size: 100 << 10}, {Queue: 1, Pos: 2, Size: 100 << 10}}})
+		v.turn(t)
+		v.spareFor(1 << 20)
+		v.gate()
+		if ask {
+			if _, err := v.Append(batchOf(3, 2<<20)); !errors.Is(err, spool.ErrFull) {
+				t.Fatalf("Append = %v, want ErrFull", err)
+			}
+			select {
+			case <-v.wake:
+			default:
+				t.Error("the writer sleeps on")
+			}
+		}
+		if got := reclaims(v); got != ask || v.Full() {
+			t.Errorf("asked for: %v, won back: %v, full: %v", ask, got, v.Full())
+		}
+		if ask {
+			for range wantedFor/time.Second + 1 {
+				v.turn(t)
+			}
+			if v.wanted.bytes > 0 {
+				t.Error("nobody asks any more, and the writer still hurries")
+			}
+		}
+	}
+}
