@@ -1,39 +1,63 @@
-package disk_test
+package disk
 
 import (
 	"bytes"
+	"context"
 	"errors"
-	"slices"
+	"log/slog"
+	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"leveret/spool"
 )
 
-// filledTo starts a spool that has used so many percent of what messages
-// without a priority may use.
-func filledTo(t *testing.T, percent int64, told *told) *life {
-	t.Helper()
-	o := small(t.TempDir())
-	o.NoCompression = true
-	o.Trouble = told.trouble
-	l := start(t, o)
-	fillQueueOf(t, l, 1, 2000)
-	used, err := l.Measure()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.SetBudget(used * 100 / percent * 16 / 15)
-	return l
+// stocked is a running store on the simulated ground, in virtual time.
+type stocked struct {
+	*Store
+	warned bool // the operator was told of the budget, and not yet that it is over
+	stop   func() error
 }
 
-func offer(l *life, pos spool.Pos, priority uint8) error {
-	_, err := l.Append(alarm(pos, priority))
+// filledTo starts a store that has used so many percent of what messages without
+// a priority may use.
+func filledTo(t *testing.T, percent int64) *stocked {
+	t.Helper()
+	f := &stocked{}
+	d := newTwin(rand.New(rand.NewPCG(1, 1)))
+	d.used = 8 << 20
+	o := Tiny()
+	o.Dir, o.on, o.CommitsPerSecond = "/spool", d, 0
+	o.Log = slog.New(slog.DiscardHandler)
+	o.Trouble = func(name, text string) {
+		if name == TroubleBudget {
+			f.warned = text != ""
+		}
+	}
+	var err error
+	if f.Store, err = Open(o); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- f.Run(ctx) }()
+	f.stop = func() error {
+		cancel()
+		return errors.Join(<-ended, f.Close())
+	}
+	synctest.Wait() // the ground belongs to one goroutine at a time
+	f.SetBudget(d.used * 100 / percent * 16 / 15)
+	return f
+}
+
+func (f *stocked) offer(pos spool.Pos, priority uint8) error {
+	_, err := f.Append(alarm(pos, priority))
 	return err
 }
 
 func alarm(pos spool.Pos, priority uint8) *spool.Batch {
-	body := raw(bytes.Repeat([]byte("b"), 100))
+	body := text(bytes.Repeat([]byte("b"), 100))
 	return &spool.Batch{Enters: []spool.Enter{{
 		Record: body, Size: 100, Priority: priority, To: []spool.Dest{{Queue: 3, Pos: pos}},
 	}}}
@@ -51,68 +75,77 @@ func TestBudgetLevels(t *testing.T) {
 		{percent: 103, alarm: true, warned: true, slowed: true},
 		{percent: 120, warned: true, slowed: true},
 	} {
-		var told told
-		l := filledTo(t, c.percent, &told)
-		if got := slices.Contains(told.names(), "spool budget"); got != c.warned {
-			t.Errorf("at %d %%: warned %v, want %v", c.percent, got, c.warned)
-		}
-		for i, want := range []bool{c.plain, c.alarm} {
-			priority := uint8(9 * i)
-			takes := l.Takes(alarm(spool.Pos(i), priority))
-			err := offer(l, spool.Pos(i), priority)
-			if (err == nil) != (takes == nil) {
-				t.Errorf("at %d %%: priority %d: Takes = %v and Append = %v", c.percent, priority, takes, err)
+		synctest.Test(t, func(t *testing.T) {
+			f := filledTo(t, c.percent)
+			if f.warned != c.warned {
+				t.Errorf("at %d %%: warned %v, want %v", c.percent, f.warned, c.warned)
 			}
-			if (err == nil) != want || err != nil && !errors.Is(err, spool.ErrFull) {
-				t.Errorf("at %d %%: priority %d: %v, want taken %v", c.percent, priority, err, want)
-			}
-		}
-		if c.plain {
-			// More than goes between two pauses, at once: the level is measured
-			// anew with each commit.
-			var many spool.Batch
-			for pos := range spool.Pos(50) {
-				many.Enters = append(many.Enters, spool.Enter{Record: marked(1), Size: 1601, To: []spool.Dest{{Queue: 4, Pos: pos}}})
-			}
-			if _, err := l.Append(&many); err != nil {
-				t.Fatal(err)
-			}
-			if room := l.Room(); (room != nil) != c.slowed {
-				t.Errorf("at %d %%: slowed %v, want %v", c.percent, room != nil, c.slowed)
-			} else if room != nil {
-				select {
-				case <-room:
-				case <-time.After(time.Minute):
-					t.Errorf("at %d %%: the pause did not end", c.percent)
+			for i, want := range []bool{c.plain, c.alarm} {
+				priority := uint8(9 * i)
+				takes := f.Takes(alarm(spool.Pos(i), priority))
+				err := f.offer(spool.Pos(i), priority)
+				if (err == nil) != (takes == nil) {
+					t.Errorf("at %d %%: priority %d: Takes = %v and Append = %v", c.percent, priority, takes, err)
+				}
+				if (err == nil) != want || err != nil && !errors.Is(err, spool.ErrFull) {
+					t.Errorf("at %d %%: priority %d: %v, want taken %v", c.percent, priority, err, want)
 				}
 			}
-		}
-		if err := l.stop(t); err != nil {
-			t.Error(err)
-		}
+			if c.plain {
+				f.pauses(t, c.percent, c.slowed)
+			}
+			if err := f.stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// pauses publishes more than goes between two pauses.
+func (f *stocked) pauses(t *testing.T, percent int64, slowed bool) {
+	t.Helper()
+	if _, err := f.Append(batchOf(1, 50<<10, 50<<10)); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	room := f.Room()
+	if (room != nil) != slowed {
+		t.Errorf("at %d %%: slowed %v, want %v", percent, room != nil, slowed)
+	}
+	if room == nil {
+		return
+	}
+	begun := time.Now()
+	<-room
+	if d := time.Since(begun); d == 0 || d > paceMax {
+		t.Errorf("at %d %%: the pause took %v, want at most %v", percent, d, paceMax)
 	}
 }
 
 // TestAlarmsPassAFullSpool: once a message has a priority publishers are not
 // held up while it could be taken.
 func TestAlarmsPassAFullSpool(t *testing.T) {
-	var told told
-	l := filledTo(t, 102, &told)
-	defer l.stop(t)
-	if l.Room() == nil {
-		t.Error("publishers are not held up")
-	}
-	if err := offer(l, 1, 9); err != nil {
-		t.Fatal(err)
-	}
-	if l.Room() != nil {
-		t.Error("publishers are held up although alarms fit")
-	}
-	l.SetBudget(0)
-	if slices.Contains(told.names(), "spool budget") {
-		t.Error("there is no budget and still a warning")
-	}
-	if err := offer(l, 2, 0); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := filledTo(t, 102)
+		if f.Room() == nil {
+			t.Error("publishers are not held up")
+		}
+		if err := f.offer(1, 9); err != nil {
+			t.Fatal(err)
+		}
+		if f.Room() != nil {
+			t.Error("publishers are held up although alarms fit")
+		}
+		synctest.Wait()
+		f.SetBudget(0)
+		if f.warned {
+			t.Error("there is no budget and still a warning")
+		}
+		if err := f.offer(2, 0); err != nil {
+			t.Error(err)
+		}
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
