@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"leveret/amqp"
@@ -44,6 +46,9 @@ func (v *VHost) bindRetainedLocked(b *binding) (spool.LSN, error) {
 	if err := atMost("bindings", v.bindings, v.b.limits.BindingsMax); err != nil {
 		return 0, err
 	}
+	if err := v.takesValuesLocked(values); err != nil {
+		return 0, err
+	}
 	to := target{queue: b.queue, transient: b.transient}
 	for _, m := range values {
 		p := Publish{Msg: m}
@@ -51,4 +56,16 @@ func (v *VHost) bindRetainedLocked(b *binding) (spool.LSN, error) {
 	}
 	v.batch.Moves = v.batch.Moves || len(values) > 0 // there was room, and a binding is not undone
 	return v.bindLocked(b)
+}
+
+// takesValuesLocked refuses values that the log could not take as one change.
+func (v *VHost) takesValuesLocked(values []*amqp.Message) error {
+	all := spool.Batch{Moves: true, Enters: make([]spool.Enter, len(values))}
+	for i, m := range values {
+		all.Enters[i] = spool.Enter{Record: (*stored)(m), Size: len(m.Body)}
+	}
+	if err := v.b.log.Takes(&all); errors.Is(err, spool.ErrLarge) {
+		return tooLarge(fmt.Sprintf("binding that would bring %d retained values", len(values)), err)
+	}
+	return nil
 }

@@ -97,7 +97,10 @@ type VHost struct {
 	targets   []target
 	walked    []*binding
 	holdings  map[*holding]struct{}
-	batch     spool.Batch // changes of the running call
+	batch     spool.Batch // changes of the running call, or the last part of them
+	bytes     int64       // about, of its Enters
+	handed    spool.LSN   // of the parts that the log has already
+	whole     bool        // the call is one change: it has no parts
 	windows   []*window   // that remember messages of it
 	touched   []*queue    // queues that act at its end
 	unread    []*lane     // cold messages the next Tick reads

@@ -187,6 +187,7 @@ func (v *VHost) releaseLocked(h *holding) bool {
 				v.lostHeldLocked(h)
 			} else if msg, ok := v.thawHeldLocked(h, &read[i]); ok {
 				v.letGoLocked(h, m, msg)
+				v.cutLocked()
 			}
 			continue
 		}
@@ -195,6 +196,7 @@ func (v *VHost) releaseLocked(h *holding) bool {
 			h.bytes -= len(m.msg.Body) + messageOverhead
 		}
 		v.letGoLocked(h, m, m.msg)
+		v.cutLocked()
 	}
 	return true
 }

@@ -71,6 +71,7 @@ func (q *queue) expire(l *lane, alone bool) {
 		}
 		q.v.b.counts.expired.Add(1)
 		q.v.deadLetterLocked(q, l, q.take(l), reasonExpired)
+		q.v.cutLocked()
 	}
 }
 

@@ -8,6 +8,8 @@ import "leveret/spool"
 // of the call's own changes. A log that has failed tells everybody by itself.
 func (v *VHost) finishLocked() spool.LSN {
 	lsn, err := v.appendLocked()
+	lsn = max(lsn, v.handed)
+	defer func() { v.handed = 0 }()
 	if err != nil {
 		v.undoLocked()
 		return 0
@@ -39,12 +41,35 @@ func (v *VHost) finishLocked() spool.LSN {
 	return lsn
 }
 
-// changesMax bounds the changes that one call's queues gather before they are
-// handed to the log.
-const changesMax = 1024
+// Limits.changesMax and changesBytesMax bound the changes that one call's queues
+// gather before they are handed to the log. The log writes each part as a whole, and
+// on a small disk can only so much at once.
+const changesBytesMax = 1 << 20
 
 func (v *VHost) batchLarge() bool {
-	return len(v.batch.Enters)+len(v.batch.Leaves) >= changesMax
+	return len(v.batch.Enters)+len(v.batch.Leaves) >= v.b.limits.changesMax || v.bytes >= changesBytesMax
+}
+
+// cutLocked is called between two messages by what goes through many of them: it
+// hands the changes so far to the log when they are many, unless the call has to be
+// one change.
+func (v *VHost) cutLocked() {
+	if v.batchLarge() && !v.whole {
+		v.flushLocked()
+	}
+}
+
+// flushLocked hands the changes so far to the log, and lets new messages in.
+func (v *VHost) flushLocked() {
+	for !v.batch.Empty() {
+		lsn, err := v.appendLocked()
+		if err != nil { // a log that has failed tells everybody by itself
+			v.undoLocked()
+			return
+		}
+		v.handed = max(v.handed, lsn)
+		v.enterLocked()
+	}
 }
 
 // appendLocked hands the running changes to the log. After ErrFull the caller
@@ -54,8 +79,13 @@ func (v *VHost) appendLocked() (spool.LSN, error) {
 	if v.batch.Empty() {
 		return 0, nil
 	}
-	defer v.batch.Reset()
+	defer v.emptyLocked()
 	return v.b.log.Append(&v.batch)
+}
+
+func (v *VHost) emptyLocked() {
+	v.batch.Reset()
+	v.bytes = 0
 }
 
 // touchLocked remembers a queue that is to act when the call ends.
@@ -104,7 +134,7 @@ func (v *VHost) undoLocked() {
 	}
 	clear(v.incoming)
 	v.incoming, v.incomingBytes = v.incoming[:0], 0
-	v.batch.Reset()
+	v.emptyLocked()
 	v.retained.undo()
 	v.marking = v.marking[:0]
 	v.rememberLocked(false)

@@ -39,6 +39,8 @@ type Limits struct {
 	ConsumersMax int
 	// UserConnectionsMax: connections of one user; 0 is no limit.
 	UserConnectionsMax int
+
+	changesMax int // of one batch of the log; see VHost.batchLarge
 }
 
 // defaultLimits are those of the small profile (1 GB of memory).
@@ -58,6 +60,7 @@ var defaultLimits = Limits{
 	ExchangesMax:      1_000,
 	BindingsMax:       50_000,
 	ConsumersMax:      1_024,
+	changesMax:        1_024,
 }
 
 func (l Limits) orDefaults() Limits {
@@ -80,6 +83,7 @@ func (l Limits) orDefaults() Limits {
 	set(&d.BindingsMax, l.BindingsMax)
 	set(&d.ConsumersMax, l.ConsumersMax)
 	set(&d.UserConnectionsMax, l.UserConnectionsMax)
+	set(&d.changesMax, l.changesMax)
 	return d
 }
 

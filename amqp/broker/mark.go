@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,6 +47,10 @@ func (s *Session) SettleMarking(ops []Settlement, marks []Mark) (spool.LSN, erro
 			return 0, err
 		}
 	}
+	// The marks belong to what is settled. Only where much dies that no log takes at
+	// once they come with the last part of it.
+	v.whole = len(marks) > 0 && (onlyAccepts(ops) || !errors.Is(v.takesLocked(s, ops), spool.ErrLarge))
+	defer func() { v.whole = false }()
 	err := v.settleAllLocked(s, ops)
 	if err == nil {
 		for i := range marks {
@@ -53,6 +58,10 @@ func (s *Session) SettleMarking(ops []Settlement, marks []Mark) (spool.LSN, erro
 		}
 	}
 	return v.finishLocked(), err
+}
+
+func onlyAccepts(ops []Settlement) bool {
+	return !slices.ContainsFunc(ops, func(op Settlement) bool { return op.Outcome != Accepted })
 }
 
 // markableLocked finds the queue of a mark that the connection may change.

@@ -44,7 +44,7 @@ func newMoves(seed uint64) *moves {
 
 func (m *moves) start() {
 	b, err := Open(Options{
-		Log: m.log, Limits: Limits{WindowMessages: 3, WindowBytes: 4 * messageOverhead},
+		Log: m.log, Limits: Limits{WindowMessages: 3, WindowBytes: 4 * messageOverhead, changesMax: m.rng.IntN(4)},
 		Boot: BootRecord{Base: time.Unix(1_700_000_000, 0), Synchronised: true},
 		Now:  func() amqp.Instant { return m.now },
 	})

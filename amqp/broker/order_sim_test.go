@@ -76,7 +76,7 @@ type order struct {
 func newOrder(seed uint64) *order {
 	o := &order{rng: rand.New(rand.NewPCG(seed, 3)), now: 1, ttl: -1, maxLength: -1, limit: -1}
 	b, err := Open(Options{
-		Log: mem.New().Auto(), Limits: Limits{WindowMessages: 1 << 10},
+		Log: mem.New().Auto(), Limits: Limits{WindowMessages: 1 << 10, changesMax: o.rng.IntN(4)},
 		Boot: BootRecord{Base: time.Unix(1_700_000_000, 0), Synchronised: true},
 		Now:  func() amqp.Instant { return o.now },
 	})

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"slices"
 
 	"leveret/amqp"
@@ -28,8 +29,8 @@ type Publish struct {
 
 // Publish takes a batch of messages in order and says how many it took. When
 // that is not all, err says why: an *amqp.Error is about the next message
-// alone; spool.ErrFull means that the batch may be tried again when the log has
-// room; spool.ErrFailed is the end.
+// alone, which may be larger than the log can ever take; spool.ErrFull means that
+// the rest may be tried again when the log has room; spool.ErrFailed is the end.
 //
 // now is when they came. Messages are on their way to consumers when Publish
 // returns, and safe when the log says so.
@@ -37,27 +38,58 @@ func (s *Session) Publish(now amqp.Instant, ps []Publish) (taken int, err error)
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if taken, err = v.acceptAllLocked(s, now, ps); err != nil && taken == 0 {
-		v.undoLocked() // what the one message had begun
-		return 0, err
+	for taken < len(ps) && err == nil {
+		n := 0
+		n, err = v.publishLocked(s, now, ps[taken:])
+		taken += n
 	}
-	lsn, full := v.appendLocked()
-	if full != nil {
-		v.undoLocked()
-		return 0, full
+	if taken > 0 {
+		v.finishLocked()
+		s.conn.receivedLocked(now, ps[:taken])
 	}
-	v.enterLocked()
-	v.finishLocked()
-	v.receiptsLocked(ps[:taken], lsn)
-	s.conn.receivedLocked(now, ps[:taken])
 	return taken, err
 }
 
+// publishLocked takes the first of some messages, as many as the log takes in one
+// change; err is about the one behind them.
+func (v *VHost) publishLocked(s *Session, now amqp.Instant, ps []Publish) (taken int, err error) {
+	for {
+		taken, err = v.acceptAllLocked(s, now, ps)
+		if err != nil && taken == 0 {
+			v.undoLocked() // what the one message had begun
+			return 0, err
+		}
+		lsn, refused := v.appendLocked()
+		if refused == nil {
+			v.enterLocked()
+			v.flushLocked() // what they have superseded
+			v.receiptsLocked(ps[:taken], lsn)
+			return taken, err
+		}
+		v.undoLocked()
+		switch large := errors.Is(refused, spool.ErrLarge); {
+		case large && taken == 1:
+			return 0, tooLarge("message", refused)
+		case !large:
+			return 0, refused
+		}
+		ps = ps[:taken/2] // one alone may be too large, or all of them are together
+	}
+}
+
+// tooLarge refuses what the log can never take.
+func tooLarge(what string, err error) *amqp.Error {
+	return amqp.Errorf(amqp.PreconditionFailed, "%s is too large: %v", what, err)
+}
+
 // acceptAllLocked puts messages into the running batch, up to the first that
-// is refused.
+// is refused, or until that is large.
 func (v *VHost) acceptAllLocked(s *Session, now amqp.Instant, ps []Publish) (int, error) {
 	stamp := amqp.Stamp{Boot: v.b.boots.current, At: now}
 	for i := range ps {
+		if i > 0 && v.batchLarge() && !v.whole {
+			return i, nil
+		}
 		ps[i].Msg.Stamp = stamp
 		if err := v.acceptLocked(s, &ps[i]); err != nil {
 			return i, err
@@ -209,9 +241,11 @@ func (v *VHost) deliverToLocked(m *amqp.Message, targets []target) (stores bool)
 		v.incoming = append(v.incoming, incoming{l, e})
 	}
 	if to != nil {
+		v.bytes += footprint(m)
 		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: to, Priority: uint8(worth)})
 	}
 	if spill != nil {
+		v.bytes += footprint(m)
 		v.batch.Enters = append(v.batch.Enters, spool.Enter{Record: (*stored)(m), Size: len(m.Body), To: spill, Volatile: true})
 	}
 	return to != nil
@@ -240,7 +274,8 @@ var errTxRefused = amqp.Errorf(amqp.PreconditionFailed, "transaction is not comm
 
 // Commit publishes and settles as one change: all of it is durable at the LSN,
 // or none (0-9-1, tx.commit). A refusal, or spool.ErrFull, changes nothing; a
-// queue that would not have one of the messages is a refusal of all.
+// queue that would not have one of the messages is a refusal of all, and so is a
+// log that cannot take all of it at once.
 func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spool.LSN, error) {
 	v := s.conn.v
 	v.mu.Lock()
@@ -250,6 +285,8 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 			return 0, err
 		}
 	}
+	v.whole = true
+	defer func() { v.whole = false }()
 	_, err := v.acceptAllLocked(s, now, ps)
 	if err == nil && slices.ContainsFunc(ps, func(p Publish) bool { return p.Refused }) {
 		err = errTxRefused
@@ -259,8 +296,14 @@ func (s *Session) Commit(now amqp.Instant, ps []Publish, ops []Settlement) (spoo
 		// worth the spool's reserve does not come into it by a transaction.
 		err = v.b.log.Takes(&v.batch)
 	}
+	if err == nil {
+		err = v.takesLocked(s, ops)
+	}
 	if err != nil {
 		v.undoLocked()
+		if errors.Is(err, spool.ErrLarge) {
+			err = tooLarge("transaction", err)
+		}
 		return 0, err
 	}
 	for i := range ops {

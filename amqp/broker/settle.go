@@ -1,6 +1,11 @@
 package broker
 
-import "leveret/amqp"
+import (
+	"slices"
+
+	"leveret/amqp"
+	"leveret/spool"
+)
 
 // Outcome is what became of a delivery.
 type Outcome uint8
@@ -36,9 +41,39 @@ func (v *VHost) settleAllLocked(s *Session, ops []Settlement) (err error) {
 		if err = v.settleLocked(s, &ops[i]); err != nil {
 			break
 		}
+		v.cutLocked()
 	}
 	s.creditLocked()
 	return err
+}
+
+// takesLocked asks the log whether it can take the running batch and what settling
+// would add to it, as one change: what dies may go to another queue.
+func (v *VHost) takesLocked(s *Session, ops []Settlement) error {
+	all := spool.Batch{Moves: true, Enters: slices.Clip(v.batch.Enters), Leaves: slices.Clip(v.batch.Leaves), Puts: v.batch.Puts}
+	add := func(u *unacked, o Outcome) {
+		if u == nil || u.lane == nil {
+			return
+		}
+		if q, m := u.lane.q, u.entry.msg; o != Accepted && q.args.deadLettering {
+			dead := v.deadMessage(q, countedAttempt(m, 1), deathsOf(m.Props), reasonLimit) // at its largest
+			all.Enters = append(all.Enters, spool.Enter{Record: (*stored)(dead), Size: len(m.Body)})
+		}
+		all.Leaves = append(all.Leaves, spool.Leave{Queue: u.lane.id, Pos: u.entry.pos})
+	}
+	for i := range ops {
+		op := &ops[i]
+		if !op.Multiple {
+			add(s.at(op.Tag), op.Outcome)
+			continue
+		}
+		for j := range s.unacked.len() {
+			if u := s.unacked.at(j); op.Tag == 0 || u.tag <= op.Tag {
+				add(u, op.Outcome)
+			}
+		}
+	}
+	return v.b.log.Takes(&all)
 }
 
 // known refuses a tag that is not there to be settled.
@@ -73,6 +108,7 @@ func (v *VHost) outcomesLocked(s *Session, upTo uint64, o Outcome) {
 	for i := 0; i < s.unacked.len() && s.unacked.at(i).tag <= upTo; {
 		if u := s.unacked.at(i); u.open() && !u.promised {
 			v.outcomeLocked(s, u, o)
+			v.cutLocked()
 		}
 		if i == 0 && !s.unacked.front().open() {
 			s.unacked.popFront()

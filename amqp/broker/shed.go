@@ -28,6 +28,7 @@ func (v *VHost) shedLocked(q *queue) {
 			return
 		}
 		v.deadLetterLocked(q, l, q.take(l), reasonMaxLen)
+		v.cutLocked()
 	}
 }
 

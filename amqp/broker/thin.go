@@ -36,6 +36,7 @@ func (v *VHost) thinLocked(q *queue) {
 		if !v.thinMemoryLocked(l) {
 			v.deadLetterLocked(q, l, q.take(l), reasonMaxLen)
 		}
+		v.cutLocked()
 	}
 }
 
@@ -58,6 +59,7 @@ func (v *VHost) thinMemoryLocked(l *lane) bool {
 	}
 	for _, pos := range gone {
 		v.withdrawLocked(l, pos, reasonMaxLen)
+		v.cutLocked()
 	}
 	return true
 }
@@ -77,6 +79,7 @@ func (v *VHost) thinColdLocked(l *lane) {
 		l.thinFrom = items[len(items)-1].Pos + 1
 		for i := 1; i < len(items); i += 2 {
 			v.withdrawColdLocked(l, &items[i])
+			v.cutLocked()
 		}
 	case start > l.coldFrom:
 		l.thinFrom = l.coldFrom // a new round

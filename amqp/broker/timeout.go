@@ -55,6 +55,7 @@ func (v *VHost) overdueLocked(q *queue) {
 					q.reviewAt(at)
 				} else {
 					v.lapseLocked(s, u)
+					v.cutLocked()
 				}
 			}
 		}
