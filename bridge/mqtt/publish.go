@@ -89,7 +89,7 @@ func (c *conn) refuseLast(reason mqttwire.ReasonCode) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
-	return c.reject(&r, reason)
+	return c.reject(&r, reason, reason.String())
 }
 
 // acknowledged takes a PUBACK. One for an identifier that is not in use is left
@@ -165,7 +165,7 @@ func (c *conn) hand(batch []received, ps []broker.Publish, waiting time.Time) er
 		switch {
 		case err == nil:
 		case ok:
-			if err := c.reject(&batch[0], reasonOf(refused)); err != nil {
+			if err := c.reject(&batch[0], reasonOf(refused), refused.Text); err != nil {
 				return err
 			}
 			batch, ps = batch[1:], ps[1:]
@@ -195,7 +195,7 @@ func (c *conn) answer(batch []received, ps []broker.Publish) error {
 			continue
 		}
 		c.promiseTaken(batch[done:i], ps[done:i])
-		if err := c.reject(&batch[i], mqttwire.QuotaExceeded); err != nil {
+		if err := c.reject(&batch[i], mqttwire.QuotaExceeded, "a queue is full"); err != nil {
 			return err
 		}
 		done = i + 1
@@ -238,12 +238,12 @@ func (r *received) answer() mqttwire.Type {
 // reject refuses one message. Only the answers of MQTT 5 can say so; before that
 // the one honest answer to a message that is not taken is to end the connection
 // (3.1.1, section 3.3.5). QoS 0 has no answer and is dropped.
-func (c *conn) reject(r *received, reason mqttwire.ReasonCode) error {
+func (c *conn) reject(r *received, reason mqttwire.ReasonCode, why string) error {
 	c.door.counts.rejected.Add(1)
 	switch {
 	case r.id == 0:
 	case c.version != mqttwire.V5:
-		return refusal(reason, "message with routing key %q was refused", r.topic.key)
+		return refusal(reason, "message with routing key %q was refused: %s", r.topic.key, why)
 	default:
 		if r.qos == 2 { // a failed PUBREC ends the exchange (section 4.3.3)
 			delete(c.incoming.taken, r.id)
@@ -260,7 +260,7 @@ func (c *conn) full(batch []received) error {
 		return refusal(mqttwire.QuotaExceeded, "spool is full, and the client's acknowledgements are behind its messages")
 	}
 	for i := range batch {
-		if err := c.reject(&batch[i], mqttwire.QuotaExceeded); err != nil {
+		if err := c.reject(&batch[i], mqttwire.QuotaExceeded, "the spool is full"); err != nil {
 			return err
 		}
 	}

@@ -338,3 +338,27 @@ func TestAFullQueueIsWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// TestMessagesTooLargeForTheSpool: what the spool here can never take is put aside
+// with the reason, and the others go on.
+func TestMessagesTooLargeForTheSpool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := mem.New().Auto()
+		source := newElsewhere([]string{"a", strings.Repeat("x", 90), "c"})
+		source.grave = true
+		k := newInbound(t, log, source, nil)
+		log.SetMost(140)
+		defer k.run()()
+		time.Sleep(time.Hour)
+		if st := k.shovel.Status(); st.Confirmed != 2 || st.Buried != 1 || source.left() != 0 {
+			t.Errorf("%+v, %d are unsettled", st, source.left())
+		}
+		// What was under way with it comes again, as after any refusal.
+		if got := slices.Compact(k.bodies("in")); !slices.Equal(got, []string{"a", "c"}) {
+			t.Errorf("the queue has %v", got)
+		}
+		if len(source.buried) != 1 || !strings.Contains(source.buried[0], "1 refused: message is too large") || !strings.Contains(source.buried[0], "140 are possible") {
+			t.Errorf("buried: %q", source.buried)
+		}
+	})
+}
