@@ -191,6 +191,10 @@ func (s *Store) mayWrite(bytes int64) error {
 	if !errors.Is(err, errNoSpace) {
 		return err
 	}
+	// Where it would not be enough either it is kept for what is smaller.
+	if s.fits(bytes-ballastHeld(s.opts.on, s.opts.Dir)/2) != nil {
+		return err
+	}
 	had, derr := dropBallast(s.opts.on, s.opts.Dir)
 	if derr != nil {
 		return derr

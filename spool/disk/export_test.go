@@ -58,3 +58,6 @@ func CutPlace(dir string, number uint64) (path string, at int64, size int) {
 
 // CutFolder is the folder of such a test.
 const CutFolder = cutFolder
+
+// Most is the largest batch that is possible here.
+func (s *Store) Most() int64 { return s.opts.possible(s.space.total) }

@@ -37,6 +37,7 @@ type janitor struct {
 	store *Store
 	freed int64     // stored bytes of chunks deleted since the last time
 	since time.Time // when the first of them was
+	last  time.Time // when space was won back last
 
 	done   chan struct{} // closed when the compaction has ended
 	failed error         // of the compaction
@@ -70,6 +71,9 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	}
 	c.merges(now, next)
 	j := &c.janitor
+	if wanted && j.freed == 0 && !now.Before(j.last.Add(reclaimMin)) {
+		j.freed, j.since = 1, now // what a reader still held the last time
+	}
 	if at, err := c.engine.rest(now); err != nil {
 		return look, err
 	} else if !at.IsZero() {
@@ -118,8 +122,9 @@ func (c *committer) reclaim() error {
 	} else if err != nil {
 		return fmt.Errorf("flush memtable: %w", err)
 	}
-	c.janitor.freed, c.janitor.since = 0, time.Time{}
-	return c.janitor.start()
+	j := &c.janitor
+	j.freed, j.since, j.last = 0, time.Time{}, c.opts.Now()
+	return j.start()
 }
 
 // start begins a compaction beside the writer.

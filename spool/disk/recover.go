@@ -23,10 +23,11 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	free, _, err := o.on.volume(o.Dir)
+	free, total, err := o.on.volume(o.Dir)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	o.fit(total)
 	// On a full volume the process may have died of that.
 	st := readStarts(o.on, o.Dir, o.Crashed && free >= 2*o.needToOpen())
 	aside := ""

@@ -24,6 +24,10 @@ const (
 	// leastShare: on a volume that is too small for its files a batch may still
 	// have this part of it.
 	leastShare = 32
+	// valueLogShare is the part of a small volume that one value log may have; half
+	// of valueLogLeast still holds the largest definition there is.
+	valueLogShare = 8
+	valueLogLeast = 6 << 20
 	// wantedFor is how long the writer looks for room for a batch that was
 	// refused and has not come again.
 	wantedFor = 5 * time.Second
@@ -52,11 +56,17 @@ func (o *Options) need(bytes, total int64) int64 {
 	return twice(bytes) + min(2*o.MemTableSize, total/16)
 }
 
+// fit makes value logs small enough for the volume: what is dead in the last one
+// stays until it is full.
+func (o *Options) fit(total int64) {
+	o.ValueLogFileSize = min(o.ValueLogFileSize, max(total/valueLogShare, valueLogLeast))
+}
+
 // possible is the largest batch for which there is space on a volume when
 // everything has left. Then the ballast is there, what is in the last value log
 // stays, and so do the logs of the memtables.
 func (o *Options) possible(total int64) int64 {
-	stays := o.ballastSize(total) + o.ValueLogFileSize + int64(o.NumMemtables+1)*o.MemTableSize
+	stays := o.ballastSize(total) + o.ValueLogFileSize + min(int64(o.NumMemtables+1)*o.MemTableSize, total/16)
 	return max((total-stays-o.need(0, total))/2, total/leastShare)
 }
 

@@ -266,7 +266,7 @@ func TestLargeBatches(t *testing.T) {
 		moves  bool // have the same bound
 	}{
 		{"volume", 16 << 20, nil, 4 << 20, true},
-		{"volume smaller than its files", 2 << 20, nil, 2 << 20 / leastShare, true},
+		{"volume smaller than its files", 1 << 20, nil, 1 << 20 / leastShare, true},
 		{"budget", 1 << 40, func(o *Options) { o.BudgetBytes = plain / 15 * 16 }, plain / 15 * 15, false},
 		{"engine", 1 << 40, nil, 1500 / 4 * chunkBytes, true},
 	} {
@@ -419,6 +419,36 @@ func TestGroupsFitWhereTheBallastWas(t *testing.T) {
 	}
 }
 
+// TestBallastIsKeptForWhatItHelps: it is given up for a commit that fits then, and
+// not for one that does not fit even so.
+func TestBallastIsKeptForWhatItHelps(t *testing.T) {
+	v := onVolume(t, 16<<20, nil)
+	held := ballastHeld(v.opts.on, v.opts.Dir)
+	if free, _, _ := v.d.volume(""); held == 0 || v.space.free != free {
+		t.Fatalf("ballast of %d, %d bytes are free and %d are taken for that", held, free, v.space.free)
+	}
+	v.spareFor(1 << 20)
+	if err := v.mayWrite(8 << 20); !errors.Is(err, errNoSpace) || ballastHeld(v.opts.on, v.opts.Dir) != held {
+		t.Errorf("too much: %v, a ballast of %d is left", err, ballastHeld(v.opts.on, v.opts.Dir))
+	}
+	if err := v.mayWrite(1<<20 + held/4); err != nil || ballastHeld(v.opts.on, v.opts.Dir) != 0 {
+		t.Errorf("what fits in its place: %v, a ballast of %d is left", err, ballastHeld(v.opts.on, v.opts.Dir))
+	}
+}
+
+// TestValueLogsFitTheVolume: otherwise what is dead in the last one could be most
+// of a small volume, for good.
+func TestValueLogsFitTheVolume(t *testing.T) {
+	for _, c := range []struct{ total, want int64 }{
+		{20 << 20, valueLogLeast}, {100 << 20, 100 << 20 / valueLogShare}, {1 << 30, Tiny().ValueLogFileSize},
+	} {
+		v := onVolume(t, c.total, func(o *Options) { o.ValueLogFileSize = Tiny().ValueLogFileSize })
+		if got := v.opts.ValueLogFileSize; got != c.want {
+			t.Errorf("on %d bytes: value logs of %d, want %d", c.total, got, c.want)
+		}
+	}
+}
+
 // TestRoomTellsWhenSpaceIsUsedUp: publishers are asked to wait when what waits
 // has used up the space, and may go on after the commit.
 func TestRoomTellsWhenSpaceIsUsedUp(t *testing.T) {
@@ -472,7 +502,14 @@ func TestWantedSpaceIsWonBackSoon(t *testing.T) {
 		if got := reclaims(v); got != ask || v.Full() {
 			t.Errorf("asked for: %v, won back: %v, full: %v", ask, got, v.Full())
 		}
-		if ask {
+		if before := v.c.janitor.last; ask {
+			for range reclaimMin/time.Second + 2 { // somebody may have held it the first time
+				_, _ = v.Append(batchOf(3, 2<<20))
+				v.turn(t)
+			}
+			if !v.c.janitor.last.After(before) {
+				t.Error("it was tried once")
+			}
 			for range wantedFor/time.Second + 1 {
 				v.turn(t)
 			}
