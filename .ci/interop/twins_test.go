@@ -38,7 +38,7 @@ func TestTwins(t *testing.T) {
 const (
 	twinSteps        = 40
 	twinsDisagreeMax = 5 // seeds, then enough is known
-	twinTries        = 3
+	twinTries        = 5
 )
 
 // compareTwins plays one seed to both and reports whether they agreed. The
@@ -93,6 +93,7 @@ func playTwins(t *testing.T, urls [2]string, seed uint64) (differs string) {
 // broker closed it.
 type twin struct {
 	t        *testing.T
+	url      string
 	conn     *amqp091.Connection
 	ch       *amqp091.Channel
 	closed   chan *amqp091.Error
@@ -107,32 +108,33 @@ func newTwin(t *testing.T, url string) *twin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &twin{t: t, conn: conn}
-	w.open()
+	w := &twin{t: t, url: url, conn: conn}
+	must(t, w.open())
 	return w
 }
 
-func (w *twin) open() {
-	w.t.Helper()
-	var err error
-	if w.ch, err = w.conn.Channel(); err != nil {
-		w.t.Fatal(err)
+func (w *twin) open() error {
+	ch, err := w.conn.Channel()
+	if err != nil {
+		return err
 	}
+	w.ch = ch
 	w.closed = w.ch.NotifyClose(make(chan *amqp091.Error, 1))
 	w.returns = w.ch.NotifyReturn(make(chan amqp091.Return, 8))
 	w.confirms = w.ch.NotifyPublish(make(chan amqp091.Confirmation, 8))
 	w.unacked = nil
-	if err := w.ch.Confirm(false); err != nil {
-		w.t.Fatal(err)
-	}
+	return w.ch.Confirm(false)
 }
 
 // leave takes everything away that the sequence has made.
 func (w *twin) leave() {
-	ch, err := w.conn.Channel()
-	if err != nil {
-		w.t.Fatal(err)
+	if w.conn.IsClosed() {
+		var err error
+		w.conn, err = amqp091.Dial(w.url)
+		must(w.t, err)
 	}
+	ch, err := w.conn.Channel()
+	must(w.t, err)
 	for _, q := range twinQueues {
 		_, _ = ch.QueueDelete(q, false, false, false)
 	}
@@ -149,7 +151,11 @@ func (w *twin) outcome(answer string, err error) string {
 	if err == nil {
 		return answer
 	}
-	w.open()
+	// RabbitMQ ends the connection when it is asked for a queue that is just
+	// ending itself, with an internal error.
+	if lost := w.open(); lost != nil {
+		return fmt.Sprintf("%v, and the connection is lost: %v", err, lost)
+	}
 	refusal, ok := err.(*amqp091.Error)
 	if !ok {
 		return err.Error()
