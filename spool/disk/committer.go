@@ -41,6 +41,7 @@ type committer struct {
 	ended   time.Time // of the last commit
 	janitor janitor
 	merger  merger
+	strays  strays
 	writers []*chunkWriter // buffers for chunks, used again
 
 	waiting bool // for space on the volume; it was told
@@ -145,7 +146,14 @@ func (c *committer) inBetween() (more bool, err error) {
 	if more, err = c.merge(); more || err != nil {
 		return more, err
 	}
-	return c.janitor.sweep()
+	if more, err = c.janitor.sweep(); more || err != nil {
+		return more, err
+	}
+	if c.janitor.rewrote {
+		c.janitor.rewrote = false
+		c.strays.begin()
+	}
+	return c.dropStrays()
 }
 
 // due says when what is staged has to be committed, if anything is.
@@ -294,10 +302,7 @@ func (c *committer) write(records int) error {
 // publish shows readers what was just written.
 func (c *committer) publish(more func()) {
 	ix := c.index
-	c.janitor.freed += ix.freed
-	if ix.freed > 0 && c.janitor.since.IsZero() {
-		c.janitor.since = c.opts.Now()
-	}
+	c.freedMore(ix.freed)
 	c.refresh(func() {
 		for _, q := range ix.touched {
 			if qi := ix.queues[q]; qi != nil {

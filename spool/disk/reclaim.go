@@ -43,6 +43,8 @@ type janitor struct {
 	failed error         // of the compaction
 	again  time.Time     // not before then, after one that failed or had no room
 	passes int           // value log files that may still be rewritten; 0: none is left
+	// rewrote: some were, and what that brought back was not looked for yet.
+	rewrote bool
 }
 
 // tend does what is due beside commits and says when to look again; the zero
@@ -66,7 +68,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 	if err := c.takeNotes(now, next); err != nil {
 		return look, err
 	}
-	if len(c.index.purging) > 0 || len(c.merger.queues) > 0 {
+	if len(c.index.purging) > 0 || len(c.merger.queues) > 0 || c.strays.from != nil {
 		next(now.Add(idleLook)) // they wait for space
 	}
 	c.merges(now, next)
@@ -198,6 +200,8 @@ func (j *janitor) sweep() (more bool, err error) {
 	}
 	if j.passes--; !more {
 		j.passes = 0
+	} else {
+		j.rewrote = true
 	}
 	j.store.gate()
 	return j.passes > 0, nil
