@@ -1,10 +1,13 @@
 package disk_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,6 +110,64 @@ func TestGuardWithoutRoom(t *testing.T) {
 	}
 	if err := l.stop(t); err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestRepairWithoutRoom: a damaged table stays where it is until what is sound of
+// it fits on the volume beside it.
+func TestRepairWithoutRoom(t *testing.T) {
+	o := small(t.TempDir())
+	l := start(t, o)
+	fillQueue(t, l, 3000)
+	var b spool.Batch
+	for n := range 200 { // many blocks
+		b.Puts = append(b.Puts, spool.Put{Key: fmt.Sprint("queue/", n), Value: make([]byte, 900)})
+	}
+	appendAwait(t, l, &b)
+	if err := l.stop(t); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(o.Dir, "*.sst"))
+	if err != nil || len(tables) != 1 {
+		t.Fatalf("tables are %q (%v), want one", tables, err)
+	}
+	change(t, tables[0], flip(50_000))
+	damaged, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := tables[0] + ".renewed.new"
+	if err := os.Symlink("/dev/full", full); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // more than starts may fail
+		if _, err := disk.Open(o); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("Open = %v, want that there is no room", err)
+		}
+		if b, err := os.ReadFile(tables[0]); err != nil || !bytes.Equal(b, damaged) {
+			t.Fatalf("the table has %d bytes (%v), want it as it was", len(b), err)
+		}
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(o.Dir, "000099.sst.renewed") // by a cut
+	if err := os.WriteFile(left, damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var told told
+	o.Trouble = told.trouble
+	l = start(t, o)
+	defer l.stop(t)
+	if n := drained(t, l, 1); n != 3000 || !slices.Contains(told.names(), "spool repaired") {
+		t.Errorf("%d messages are there and told was %q, want 3000 and the repair", n, told.names())
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("what a cut left of a renewal is still there: %v", err)
+	}
+	aside, err := os.ReadFile(filepath.Join(o.Dir, "quarantine", filepath.Base(tables[0])))
+	if err != nil || !bytes.Equal(aside, damaged) {
+		t.Errorf("%d bytes are in the quarantine (%v), want the table as it was", len(aside), err)
 	}
 }
 

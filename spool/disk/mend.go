@@ -44,8 +44,8 @@ func (m *mender) run() error {
 	return nil
 }
 
-// empty removes the empty files that a power cut leaves behind and that would
-// keep Badger from opening.
+// empty removes what a power cut leaves behind: empty files, which would keep Badger
+// from opening, and tables that were being renewed.
 func (m *mender) empty() error {
 	list, err := os.ReadDir(m.dir)
 	if err != nil {
@@ -57,13 +57,14 @@ func (m *mender) empty() error {
 			return fmt.Errorf("look into spool: %w", err)
 		}
 		name := f.Name()
-		if info.Size() > 0 || !info.Mode().IsRegular() ||
-			!strings.HasSuffix(name, ".mem") && !strings.HasSuffix(name, ".vlog") && name != registryName {
+		ext := filepath.Ext(strings.TrimSuffix(name, ".new"))
+		if !info.Mode().IsRegular() || ext != renewedExt &&
+			(info.Size() > 0 || ext != ".mem" && ext != ".vlog" && name != registryName) {
 			continue
 		}
-		m.log.Warn("empty spool file removed", "file", name)
+		m.log.Warn("empty or unfinished spool file removed", "file", name)
 		if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
-			return fmt.Errorf("remove empty spool file: %w", err)
+			return fmt.Errorf("remove unfinished spool file: %w", err)
 		}
 	}
 	return nil
@@ -134,17 +135,49 @@ func (m *mender) tables() error {
 	return nil
 }
 
-// renew sets a damaged table aside and puts what is sound of it in its place.
+// renewedExt ends the name of a table that is being renewed.
+const renewedExt = ".renewed"
+
+// renew sets a damaged table aside and puts what is sound of it in its place. There
+// is one at every moment: without room for the new one the old one stays.
 func (m *mender) renew(name string) error {
-	if err := m.setAside(name); err != nil {
+	path := filepath.Join(m.dir, name)
+	next := path + renewedExt
+	any, err := renewTable(path, next)
+	if err != nil && !errors.Is(err, spool.ErrCorrupt) {
 		return err
 	}
-	_, err := renewTable(filepath.Join(m.dir, quarantineName, name), filepath.Join(m.dir, name))
-	if errors.Is(err, spool.ErrCorrupt) {
+	if !any {
 		m.log.Warn("nothing of a damaged table could be saved", "file", name, "err", err)
-		return nil
+		return m.setAside(name)
 	}
-	return err
+	if err := m.alsoAside(name); err != nil {
+		return err
+	}
+	if err = os.Rename(next, path); err == nil {
+		err = syncFolder(m.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("renew table: %w", err)
+	}
+	return nil
+}
+
+// alsoAside gives a file a second name in the quarantine. A file system that has
+// no second names moves it.
+func (m *mender) alsoAside(name string) error {
+	to := filepath.Join(m.dir, quarantineName, name)
+	err := os.MkdirAll(filepath.Dir(to), 0o700)
+	if err == nil {
+		err = os.Remove(to) // one of an earlier time
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = os.Link(filepath.Join(m.dir, name), to)
+	}
+	if err != nil {
+		return m.setAside(name)
+	}
+	return nil
 }
 
 // setAside moves a file into the quarantine.
