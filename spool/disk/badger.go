@@ -28,8 +28,12 @@ func (onDisk) mend(o *Options) (mended, error) {
 
 func (onDisk) open(o *Options) (engine, error) {
 	e := &badgerEngine{latch: &latch{log: o.Log, tally: tally{dir: o.Dir}}, opts: o}
+	b := badgerOptions(o, e.latch)
 	var err error
-	if e.db, err = badger.Open(badgerOptions(o, e.latch)); err != nil {
+	if b.MemTableSize, err = o.memTableSize(); err != nil {
+		return nil, err
+	}
+	if e.db, err = badger.Open(b); err != nil {
 		return nil, err
 	}
 	if err = e.latch.err(); err == nil {

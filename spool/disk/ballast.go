@@ -46,7 +46,8 @@ func (o *Options) wanted() (int64, error) {
 			n += st.Blocks * 512
 		}
 	}
-	return min(n, o.needToOpen()), nil
+	size, err := o.memTableSize()
+	return min(n, 3*size+openSlack), err
 }
 
 // spare is what is free beyond that.
