@@ -43,6 +43,7 @@ func (onDisk) open(o *Options) (engine, error) {
 		e.files, err = openFolder(o.Dir, o.Log)
 	}
 	if err == nil {
+		e.files.pages.dir, e.files.pages.limit = o.Dir, o.ResidentMax
 		e.files.anchor = newAnchor(e.db, o.Dir)
 	}
 	if err == nil {
@@ -185,7 +186,7 @@ const restEvery = time.Second
 // is held for long, and keeps resident memory in its bound: now and then during
 // work, and whenever half of the bound has gone through the files.
 func (e *badgerEngine) rest(now time.Time) (again time.Time, err error) {
-	limit, moved := e.opts.ResidentMax, e.files.moved.Load()
+	limit, moved := e.opts.ResidentMax, e.files.pages.moved.Load()
 	at := e.rested.Add(restEvery)
 	if at.After(now) && (limit <= 0 || moved-e.seen < limit/2) {
 		if e.files.restless || limit > 0 && moved != e.seen {
@@ -247,9 +248,7 @@ func (m *badgerMoment) get(key []byte, fn func([]byte) error) error {
 		return err
 	}
 	return it.Value(func(v []byte) error {
-		pull(v)
-		m.files.moved.Add(int64(len(v)))
-		return fn(v)
+		return m.files.pages.read(v, fn)
 	})
 }
 

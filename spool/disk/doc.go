@@ -32,7 +32,8 @@
 // Run is the writer. It owns one more goroutine, the janitor (reclaim.go),
 // which lives only while Badger compacts for us: it does so when the writer says,
 // one compaction at a time, and what that replaces stays until its tables were
-// counted (tally.go). Badger has its own for flushing and the like.
+// counted (tally.go). The writer waits for one more while Badger rewrites a value
+// log (paging.go). Badger has its own for flushing and the like.
 //
 // # What it does not do
 //

@@ -8,19 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"syscall"
 )
 
 // folder watches Badger's files: it syncs the folder when their names change,
 // keeps the copy of the manifest, and knows how much they occupy. It belongs to
-// the writer, but for moved and what mu protects.
+// the writer, but for pages and what mu protects.
 type folder struct {
 	dir      string
 	d        *os.File
-	names    names        // those that are safe
-	restless bool         // there were new ones when it was last looked at
-	moved    atomic.Int64 // bytes that went through the mapped files
+	names    names // those that are safe
+	restless bool  // there were new ones when it was last looked at
+	pages    pager
 	ahead    paver
 	anchor   *anchor
 	log      *slog.Logger
@@ -53,7 +52,7 @@ const measureEvery = 4 << 20
 // its tables' names are safe when the copy is written; and the anchors go last,
 // since what they keep is what a start goes back to by the copy.
 func (f *folder) settle(wrote int64) error {
-	f.moved.Add(wrote)
+	f.pages.moved.Add(wrote)
 	f.mu.Lock()
 	f.since += wrote
 	grown := f.since >= measureEvery

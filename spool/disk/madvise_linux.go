@@ -15,9 +15,9 @@ import (
 // folios of the page cache dirty: ten times the bytes on the flash. So the
 // mappings are looked up and advised from outside.
 //
-// Both kinds of advice used here lose nothing when a mapping has vanished
-// meanwhile and its addresses are used for something else. Never use
-// MADV_DONTNEED here: it would throw the heap away.
+// No advice used here loses anything when a mapping has vanished meanwhile and
+// its addresses are used for something else. Never use MADV_DONTNEED here: it
+// would throw the heap away.
 
 // adviseRandom turns readahead off for the mapped files of dir.
 func adviseRandom(dir string) { advise(dir, unix.MADV_RANDOM) }
@@ -60,15 +60,21 @@ const pullMin = 16 << 10
 // pull has mapped bytes read in one go, where touching them would take one
 // read for each page, because readahead is off.
 func pull(b []byte) {
-	if len(b) < pullMin {
-		return
+	if len(b) >= pullMin {
+		adviseOn(b, unix.MADV_WILLNEED) // without effect the pages come one by one
 	}
+}
+
+// letPagesGo takes mapped bytes out of memory, with the rest of the pages that
+// they begin and end in.
+func letPagesGo(b []byte) { adviseOn(b, unix.MADV_PAGEOUT) }
+
+func adviseOn(b []byte, advice int) {
 	page := uintptr(os.Getpagesize())
 	begin := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	end := begin + uintptr(len(b))
+	end := (begin + uintptr(len(b)) + page - 1) &^ (page - 1)
 	begin &^= page - 1
-	// An error only means that the pages come one by one.
-	_, _, _ = unix.Syscall(unix.SYS_MADVISE, begin, end-begin, unix.MADV_WILLNEED)
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, begin, end-begin, uintptr(advice))
 }
 
 // mapping reads the addresses at the start of a line of maps.
