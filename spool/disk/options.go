@@ -57,7 +57,8 @@ type Options struct {
 	// merged into large ones. 0 stands for 1024, a negative number for no merging.
 	MergeChunks int
 	// ResidentMax is how much of the mapped files may stay in memory before
-	// the kernel is asked to page them out. 0 stands for no limit.
+	// the kernel is asked to page them out; what readers have read goes at once.
+	// 0 stands for no limit.
 	ResidentMax int64
 	// CacheBytes bounds the unpacked chunks kept for readers.
 	CacheBytes int64
@@ -86,18 +87,18 @@ type Options struct {
 // Tiny suits boards of 512 MB.
 func Tiny() Options {
 	return Options{
-		MemTableSize: 2 << 20, NumMemtables: 1, NumL0Tables: 2,
+		MemTableSize: 1 << 20, NumMemtables: 1, NumL0Tables: 2,
 		BaseTableSize: 1 << 20, BaseLevelSize: 8 << 20,
-		ValueLogFileSize: 16 << 20, ValueThreshold: 4 << 10, IndexCacheSize: 1 << 20,
+		ValueLogFileSize: 8 << 20, ValueThreshold: 4 << 10, IndexCacheSize: 1 << 20,
 		CommitWindow: 100 * time.Millisecond, CommitsPerSecond: 10, CommitBytesMax: 256 << 10, StageBytesMax: 1 << 20,
-		ReclaimBytes: 32 << 20, ResidentMax: 12 << 20, CacheBytes: 1 << 20,
+		ReclaimBytes: 32 << 20, ResidentMax: 8 << 20, CacheBytes: 1 << 20,
 	}
 }
 
 // Small suits boards of 1 GB.
 func Small() Options {
 	o := Tiny()
-	o.MemTableSize, o.NumMemtables, o.NumL0Tables = 8<<20, 2, 3
+	o.MemTableSize, o.NumMemtables, o.NumL0Tables = 4<<20, 2, 3
 	o.BaseTableSize, o.BaseLevelSize = 2<<20, 16<<20
 	o.ValueLogFileSize, o.IndexCacheSize = 24<<20, 4<<20
 	o.CommitWindow, o.CommitsPerSecond = 50*time.Millisecond, 0
@@ -106,12 +107,12 @@ func Small() Options {
 	return o
 }
 
-// Server suits machines where memory is no question. Its files are no larger
+// Server suits machines where memory is no question. Its value logs are no larger
 // than Small's all the same: what is in the last value log stays on the disk
 // after everything was consumed, and the ballast has to hold the memtables.
 func Server() Options {
 	o := Small()
-	o.NumL0Tables = 5
+	o.MemTableSize, o.NumL0Tables = 8<<20, 5
 	o.IndexCacheSize = 64 << 20
 	o.CommitWindow = 5 * time.Millisecond
 	o.CommitBytesMax, o.StageBytesMax = 4<<20, 16<<20
@@ -158,6 +159,15 @@ func (o *Options) complete() error {
 		o.on = onDisk{}
 	}
 	return nil
+}
+
+// valueLogShare is the part of its volume that one value log may take: Badger
+// gives space back by whole files, and needs the space of one to do it.
+const valueLogShare = 32
+
+// fit makes value logs smaller on a small volume of total bytes.
+func (o *Options) fit(total int64) {
+	o.ValueLogFileSize = min(o.ValueLogFileSize, max(total/valueLogShare, 1<<20))
 }
 
 // partMax is the most one Badger value may hold here.
