@@ -177,3 +177,13 @@ func (g *gateway) said() string {
 }
 
 func (g *gateway) noteMemory() { g.peak = max(g.peak, g.proc.memory("VmHWM")) }
+
+// peakSince is the most that was resident since it was last asked, or since the
+// start.
+func (g *gateway) peakSince(t testing.TB) int64 {
+	t.Helper()
+	peak := g.proc.memory("VmHWM")
+	// 5 has the kernel begin the peak anew.
+	must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", g.proc.cmd.Process.Pid), []byte("5"), 0))
+	return peak
+}

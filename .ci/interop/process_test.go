@@ -185,6 +185,18 @@ func (p *process) cpu() time.Duration {
 // a hundred on every architecture that Go knows (proc(5), sysconf(3)).
 const clockTicks = 100
 
+// written is how many bytes the running program made dirty; 0 when it is gone.
+func (p *process) written() int64 {
+	io, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.cmd.Process.Pid))
+	for line := range strings.Lines(string(io)) {
+		if value, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
 // run runs a program to its end with text as its input and returns what it
 // wrote and its exit code.
 func run(t testing.TB, limit time.Duration, input string, name string, args ...string) (string, int) {

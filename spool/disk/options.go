@@ -161,14 +161,5 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// valueLogShare is the part of its volume that one value log may take: Badger
-// gives space back by whole files, and needs the space of one to do it.
-const valueLogShare = 32
-
-// fit makes value logs smaller on a small volume of total bytes.
-func (o *Options) fit(total int64) {
-	o.ValueLogFileSize = min(o.ValueLogFileSize, max(total/valueLogShare, 1<<20))
-}
-
 // partMax is the most one Badger value may hold here.
 func (o *Options) partMax() int { return int(min(partBytes, o.ValueLogFileSize/2)) }

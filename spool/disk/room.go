@@ -24,9 +24,10 @@ const (
 	// leastShare: on a volume that is too small for its files a batch may still
 	// have this part of it.
 	leastShare = 32
-	// valueLogShare is the part of a small volume that one value log may have; half
-	// of valueLogLeast still holds the largest definition there is.
-	valueLogShare = 8
+	// valueLogShare is the part of a small volume that one value log may have, as
+	// Badger gives space back by whole files; half of valueLogLeast still holds the
+	// largest definition there is.
+	valueLogShare = 32
 	valueLogLeast = 6 << 20
 	// wantedFor is how long the writer looks for room for a batch that was
 	// refused and has not come again.

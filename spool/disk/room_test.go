@@ -440,9 +440,9 @@ func TestBallastIsKeptForWhatItHelps(t *testing.T) {
 // of a small volume, for good.
 func TestValueLogsFitTheVolume(t *testing.T) {
 	for _, c := range []struct{ total, want int64 }{
-		{20 << 20, valueLogLeast}, {100 << 20, 100 << 20 / valueLogShare}, {1 << 30, Tiny().ValueLogFileSize},
+		{20 << 20, valueLogLeast}, {300 << 20, 300 << 20 / valueLogShare}, {1 << 30, Small().ValueLogFileSize},
 	} {
-		v := onVolume(t, c.total, func(o *Options) { o.ValueLogFileSize = Tiny().ValueLogFileSize })
+		v := onVolume(t, c.total, func(o *Options) { o.ValueLogFileSize = Small().ValueLogFileSize })
 		if got := v.opts.ValueLogFileSize; got != c.want {
 			t.Errorf("on %d bytes: value logs of %d, want %d", c.total, got, c.want)
 		}
