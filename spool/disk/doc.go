@@ -21,7 +21,8 @@
 // while the writer moves records from one to the other.
 //
 // Between two commits the writer also merges (merge.go): small chunks of a backlog
-// that came as a trickle, and chunks in which only a few messages stayed.
+// that came as a trickle, those that several queues share for all of them at once
+// (merge_shared.go), and chunks in which only a few messages stayed.
 //
 // In memory stand, for the whole backlog, 4 bytes for each chunk and a few
 // words for each queue that has something stored; index entries only in a

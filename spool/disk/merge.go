@@ -20,7 +20,8 @@ import (
 // Sparse ones, of which a few messages stayed while the others left.
 //
 // A step takes neighbouring entries of one queue, copies their live messages
-// into one new chunk and replaces the entries by one, all in one transaction
+// into one new chunk and replaces the entries by one, for small chunks that
+// queues share in all of these (merge_shared.go), all in one transaction
 // between two commits: after a power cut either the old ones are there or the
 // new one. Readers keep the snapshot that they have.
 const (
@@ -247,6 +248,15 @@ func (ix *index) full(e *entry, ch *chunk) bool {
 // many entries it is done with.
 func (c *committer) rewrite(qi *queueIndex, list []*entry) (n int, err error) {
 	ix := c.index
+	if !c.merger.sparse {
+		n, merged, err := c.rewriteShared(list)
+		if merged || err != nil {
+			return n, err
+		}
+		if n > 0 { // what comes behind these may be merged in another step
+			list = list[:n]
+		}
+	}
 	w := c.buffer(0)
 	w.begin(ix.next)
 	var into *entry
@@ -290,7 +300,8 @@ func (c *committer) rewrite(qi *queueIndex, list []*entry) (n int, err error) {
 
 // whole reads the chunk of an entry that can be copied. It answers nil for one
 // that has to stay: what is damaged, which reading it will tell, what other
-// queues share, which would be stored twice, and what is not sparse after all.
+// queues share, which would be stored twice and is rewriteShared's, and what is
+// not sparse after all.
 func (c *committer) whole(e *entry) (*chunk, error) {
 	raw, err := readParts(c.snap.at, e.chunk)
 	var routes []*entry

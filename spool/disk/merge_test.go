@@ -245,33 +245,6 @@ func verified(t *testing.T, dir string) disk.Summary {
 	return sum
 }
 
-// TestSharedChunksStay: a small chunk whose messages several queues hold would
-// be stored once for each.
-func TestSharedChunksStay(t *testing.T) {
-	o := small(t.TempDir())
-	o.MergeChunks = 16
-	l := start(t, o)
-	var want []spool.Pos
-	for pos := spool.Pos(1); pos <= 100; pos++ {
-		lsn, err := l.Append(&spool.Batch{Enters: []spool.Enter{{
-			Record: numbered(1, pos, 200), Size: 200, To: []spool.Dest{{Queue: 1, Pos: pos}, {Queue: 2, Pos: pos}},
-		}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		await(t, l, lsn)
-		want = append(want, pos)
-	}
-	atRest(t, l)
-	checkNumbered(t, l, 1, 200, want)
-	if err := l.stop(t); err != nil {
-		t.Fatal(err)
-	}
-	if sum := verified(t, o.Dir); sum.Chunks != 100 || sum.Messages != 100 {
-		t.Errorf("%v, want 100 messages in as many chunks", sum)
-	}
-}
-
 // TestSparseChunksAreMerged: messages that stay here and there in a backlog
 // keep their own space on the disk, not that of the backlog.
 func TestSparseChunksAreMerged(t *testing.T) {

@@ -232,6 +232,7 @@ func (s *sim) differs(m *simModel, defs map[string]string, depths map[spool.Queu
 // recount compares what the writer knows with what is stored.
 func (s *sim) recount() error {
 	chunks, refs := make(map[uint64]bool), make(map[uint64]uint32)
+	var entries []*entry
 	for _, p := range s.d.keys {
 		switch p.key[0] {
 		case classChunk:
@@ -242,6 +243,7 @@ func (s *sim) recount() error {
 				return err
 			}
 			refs[e.chunk]++
+			entries = append(entries, e)
 		case classRedo, classPurge:
 			return fmt.Errorf("key %q was left behind", p.key)
 		}
@@ -253,6 +255,26 @@ func (s *sim) recount() error {
 	}
 	if len(refs) != len(chunks) {
 		return fmt.Errorf("%d chunks for entries of %d", len(chunks), len(refs))
+	}
+	return inOrder(entries)
+}
+
+// inOrder reports whether the chunks of some entries, in the order of their keys,
+// can be read so that the messages of every queue come in order.
+func inOrder(entries []*entry) error {
+	var ids []uint64
+	for _, e := range entries {
+		ids = append(ids, e.chunk)
+	}
+	slices.Sort(ids)
+	place := make(map[uint64]int)
+	for i, id := range orderOf(entries).sort(slices.Compact(ids)) {
+		place[id] = i
+	}
+	for i, e := range entries {
+		if i > 0 && entries[i-1].queue == e.queue && place[entries[i-1].chunk] >= place[e.chunk] {
+			return fmt.Errorf("chunk %d of queue %d is read before chunk %d", e.chunk, e.queue, entries[i-1].chunk)
+		}
 	}
 	return nil
 }
