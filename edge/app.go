@@ -260,7 +260,7 @@ func (a *App) run(ctx context.Context, o Options) error {
 	if !within(outer, drainTimeout) {
 		a.log.Warn("some connections did not end in time", "waited", drainTimeout.String())
 	}
-	_, _ = a.devices.Save() // a log that has failed tells by itself
+	_ = a.devices.Stop() // a log that has failed tells by itself
 	endSpool()
 	err := a.closeSpool(spoolDone)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {

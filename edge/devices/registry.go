@@ -20,7 +20,8 @@
 // say; see Rules. Time in which nobody could be heard does not count: when the
 // gateway was off, and when its spool was so full that publishers had to wait.
 // Silence and its end are published to the exchange leveret.event, as are
-// connections, when anything is bound to it; see event.go.
+// connections, when anything is bound to it; see event.go. What could not be
+// published before the end is at the next start; see owed.go.
 //
 // The package has no goroutine and no clock: the appliance calls Tick when
 // Options.Alarm asked for it.
@@ -72,6 +73,7 @@ type Registry struct {
 	silent  int
 	removed []string // names of notes to be taken away
 	told    []Event  // to be published
+	owed    []string // names of notes of events that were not in the life before
 	saveAt  amqp.Instant
 	lookAt  amqp.Instant // when a device may have fallen silent; 0 is never
 	counts  Counts
@@ -106,6 +108,7 @@ func (r *Registry) Attach(core *broker.Broker) error {
 	defer r.mu.Unlock()
 	r.core, r.events, r.since = core, conn.Open(), r.o.Now()
 	r.loadLocked(core.TakeNotes(noteKind))
+	r.oweLocked(core.TakeNotes(owedKind))
 	r.lookLocked()
 	err = r.declare()
 	if refused, ok := errors.AsType[*amqp.Error](err); ok {

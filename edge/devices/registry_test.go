@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -407,6 +408,83 @@ func TestNobodyListens(t *testing.T) {
 	g.pass(time.Second)
 	if _, err := g.queue.Conn().BindQueue("events", Exchange, "#", nil); err != nil {
 		t.Errorf("the exchange was deleted and is not there again: %v", err)
+	}
+}
+
+// TestEventsOutliveAStop: what was not published before the end is at the next
+// start, in its order, once, with the times at which it happened.
+func TestEventsOutliveAStop(t *testing.T) {
+	g := newGateway(t, Rules{SilentAfter: time.Minute})
+	g.connect("a").publish("k")
+	b := g.connect("b")
+	g.pass(time.Second)
+	g.happened()
+	g.now += amqp.Instant(30 * time.Second)
+	b.Close() // as doors do at the end: nobody ticks any more
+	g.connect("c").Close()
+	g.must(g.devices.Stop())
+	began := g.base
+	g.cut(time.Hour)
+	g.pass(time.Second)
+	d, _, ok, err := g.queue.Get("events", true)
+	g.must(err)
+	var ev Event
+	if !ok || json.Unmarshal(d.Msg.Body, &ev) != nil || ev.Device != "b" || ev.User != "sensors" || !ev.Time.Equal(began.Add(31*time.Second)) || len(ev.Unsure) > 0 {
+		t.Fatalf("the first is %+v", ev)
+	}
+	g.expect("connected.c", "disconnected.c")
+	g.cut(0)
+	g.pass(time.Second)
+	g.expect()
+
+	// Nobody would hear of it: nothing is kept.
+	_, err = g.queue.Conn().UnbindQueue("events", Exchange, "device.#", nil)
+	g.must(err)
+	g.connect("d").Close()
+	g.must(g.devices.Stop())
+	g.cut(0)
+	g.pass(time.Second)
+	g.expect()
+}
+
+// TestEventsWaitForRoomOverAStop: silences for which a full spool had no room are
+// told when it has some, be it in another life.
+func TestEventsWaitForRoomOverAStop(t *testing.T) {
+	g := newGateway(t, Rules{SilentAfter: time.Minute})
+	g.connect("a").publish("k")
+	g.pass(time.Second)
+	g.happened()
+	for range 2 {
+		g.log.SetFull(true)
+		g.pass(2 * time.Minute)
+		g.must(g.devices.Stop())
+		g.cut(0)
+	}
+	g.log.SetFull(true)
+	g.pass(time.Minute)
+	g.expect()
+	g.log.SetFull(false)
+	g.pass(time.Minute)
+	if got := g.happened(); !slices.Contains(got, "silent.a") || len(got) != 1 {
+		t.Errorf("events %q, want that a is silent, once", got)
+	}
+}
+
+func TestStoredEvents(t *testing.T) {
+	ev := Event{Kind: Silent, Device: "d", Client: "c", User: "u", VHost: "/", Protocol: "MQTT 5", Address: "a", LastKey: "k", SilentAfter: 60,
+		at: amqp.Stamp{Boot: 3, At: 7}, since: amqp.Stamp{Boot: 2, At: 5}}
+	b := ev.encode()
+	if got, err := decodeEvent(b); err != nil || !reflect.DeepEqual(got, ev) {
+		t.Errorf("came back as %+v, %v", got, err)
+	}
+	for n := range b {
+		if _, err := decodeEvent(b[:n]); err == nil {
+			t.Errorf("the first %d bytes alone are taken for an event", n)
+		}
+	}
+	b[0] = 9
+	if _, err := decodeEvent(b); err == nil {
+		t.Error("an event of another version was read")
 	}
 }
 

@@ -43,6 +43,8 @@ func (r *Registry) Tick() amqp.Instant {
 	defer r.mu.Unlock()
 	if len(left) > 0 {
 		r.told = append(left, r.told...)
+	} else {
+		r.keep(r.settledLocked()) // after they were published: twice is better than never
 	}
 	next := earlier(r.lookAt, r.saveAt)
 	if len(left) > 0 {
@@ -59,8 +61,18 @@ func earlier(a, b amqp.Instant) amqp.Instant {
 	return a
 }
 
-// Save writes everything that has changed: the last thing before the spool is
-// closed. The LSN says when it is on the disk.
+// Stop writes everything that has changed, and the events that could not be
+// published: those that the doors' closing has made, and those for which the spool
+// had no room. It is the last thing before the spool is closed.
+func (r *Registry) Stop() error {
+	r.mu.Lock()
+	notes := append(r.notesLocked(), r.owedLocked()...)
+	r.mu.Unlock()
+	_, err := r.core.KeepNotes(notes)
+	return err
+}
+
+// Save writes everything that has changed. The LSN says when it is on the disk.
 func (r *Registry) Save() (spool.LSN, error) {
 	r.mu.Lock()
 	notes := r.notesLocked()
