@@ -23,20 +23,17 @@ import (
 // checked makes what is wanted of a configuration, or says why it cannot be.
 func (a *App) checked(list []config.Shovel) (map[string]wantedShovel, error) {
 	wanted := make(map[string]wantedShovel)
-	node := ""
-	if slices.ContainsFunc(list, takesAMQP) {
-		node = a.broker.Node()
-	}
+	noted := slices.ContainsFunc(list, takesAMQP)
 	for _, c := range list {
 		source, err := a.shovelSource(c)
 		if err != nil {
 			return nil, fmt.Errorf("shovel %q: source: %w", c.Name, err)
 		}
-		target, err := a.shovelTarget(c, node)
+		target, err := a.shovelTarget(c, noted)
 		if err != nil {
 			return nil, fmt.Errorf("shovel %q: target: %w", c.Name, err)
 		}
-		wanted[c.Name] = wantedShovel{c, source, target, node}
+		wanted[c.Name] = wantedShovel{c, source, target, noted}
 	}
 	return wanted, nil
 }
@@ -109,7 +106,7 @@ func streamOffset(text string) any {
 	return text
 }
 
-func (a *App) shovelTarget(c config.Shovel, node string) (bridge.Target, error) {
+func (a *App) shovelTarget(c config.Shovel, noted bool) (bridge.Target, error) {
 	to := c.Target
 	switch {
 	case to.Here():
@@ -129,8 +126,8 @@ func (a *App) shovelTarget(c config.Shovel, node string) (bridge.Target, error) 
 		return nil, err
 	}
 	return amqp091.NewTarget(amqp091.TargetOptions{
-		Options:  amqp091.Options{URL: to.URI.Reveal(), TLS: proof, Name: c.Name, Node: node},
-		Exchange: to.Exchange, Key: to.Key,
+		Options:  amqp091.Options{URL: to.URI.Reveal(), TLS: proof, Name: c.Name, Node: a.broker.Node()},
+		Exchange: to.Exchange, Key: to.Key, Noted: noted,
 	})
 }
 

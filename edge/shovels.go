@@ -30,7 +30,7 @@ type wantedShovel struct {
 	config.Shovel
 	source bridge.Source
 	target bridge.Target
-	node   string // that messages to an AMQP broker say they were at
+	noted  bool // messages to an AMQP broker say that they were here
 }
 
 type runningShovel struct {
@@ -38,7 +38,7 @@ type runningShovel struct {
 	asked  config.Shovel
 	source bridge.Source
 	target bridge.Target
-	node   string
+	noted  bool
 	end    context.CancelFunc
 	ended  chan struct{}
 }
@@ -100,7 +100,7 @@ func (s *shovels) unwanted() (list []*runningShovel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, r := range s.running {
-		if c, ok := s.wanted[name]; !ok || c.node != r.node || !reflect.DeepEqual(c.Shovel, r.asked) {
+		if c, ok := s.wanted[name]; !ok || c.noted != r.noted || !reflect.DeepEqual(c.Shovel, r.asked) {
 			list = append(list, r)
 		}
 	}
@@ -109,7 +109,7 @@ func (s *shovels) unwanted() (list []*runningShovel) {
 
 func (a *App) startShovel(ctx context.Context, c wantedShovel) *runningShovel {
 	ctx, end := context.WithCancel(ctx)
-	r := &runningShovel{asked: c.Shovel, source: c.source, target: c.target, node: c.node, end: end, ended: make(chan struct{})}
+	r := &runningShovel{asked: c.Shovel, source: c.source, target: c.target, noted: c.noted, end: end, ended: make(chan struct{})}
 	trouble := "shovel " + c.Name
 	r.Shovel = shovel.New(shovel.Options{
 		Name: c.Name, Messages: c.Prefetch, Source: c.source, Target: c.target,

@@ -56,7 +56,7 @@ func (r *reader) acknowledge(acks []bridge.Ack) error {
 		return nil
 	}
 	if r.conn.write(out) != nil {
-		return r.conn.lost()
+		return r.conn.lost("link to")
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func (r *reader) reject(tag uint64) error {
 	out = r.dueLocked(out) // what was settled behind it
 	r.mu.Unlock()
 	if r.conn.write(out) != nil {
-		return r.conn.lost()
+		return r.conn.lost("link to")
 	}
 	return nil
 }

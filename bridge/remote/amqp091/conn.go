@@ -12,7 +12,7 @@ import (
 	"leveret/amqp/wire091"
 )
 
-// conn is a source's connection: one channel, spoken with our own codec.
+// conn is a connection with one channel, spoken with our own codec.
 type conn struct {
 	far     *farSide
 	stream  net.Conn // TLS over the socket, or the socket itself
@@ -20,6 +20,11 @@ type conn struct {
 	frames  *wire091.FrameReader // of whoever reads: the handshake, then the listener
 	silence time.Duration        // longest time without a byte; 0 while opening, which has a time of its own
 	beat    time.Duration        // between heartbeats
+	// frameMax is what a frame may have in all.
+	frameMax int
+	// impatient ends the connection when a write takes too long. A publisher is
+	// patient: its messages are large and may have to wait.
+	impatient bool
 
 	writing sync.Mutex // held while something is written
 	wrote   bool       // since a heartbeat was last due; protected by writing
@@ -65,7 +70,7 @@ func (c *conn) write(b []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.wrote = true
-	if c.silence > 0 {
+	if c.impatient {
 		limit := c.silence + time.Duration(len(b))*time.Second/slowestLink
 		_ = c.stream.SetWriteDeadline(time.Now().Add(limit)) // fails where Write will
 	}
@@ -87,38 +92,57 @@ func (c *conn) showLife() {
 	}
 }
 
-// await reads the one method that may come next on a channel.
-func await[M wire091.Method](c *conn, channel uint16) (m M, err error) {
+// call sends a method and reads its answer.
+func (c *conn) call(channel uint16, m, answer wire091.Method) error {
+	if err := c.send(channel, m); err != nil {
+		return err
+	}
+	return c.await(channel, answer)
+}
+
+// await reads the one method that may come next.
+func (c *conn) await(channel uint16, want wire091.Method) error {
 	for {
 		f, err := c.frames.Next()
 		if err != nil {
-			return m, err
+			return err
 		}
 		if f.Type == wire091.FrameHeartbeat {
 			continue
 		}
 		if f.Type != wire091.FrameMethod {
-			return m, fmt.Errorf("the far side sent a frame of type %d instead of %s", f.Type, m.Name())
+			return fmt.Errorf("the far side sent a frame of type %d instead of %s", f.Type, want.Name())
 		}
-		got, err := wire091.ParseMethod(f.Payload, nil)
+		if id, args, err := wire091.ParseMethodID(f.Payload); err == nil && id == want.ID() && f.Channel == channel {
+			var r wire091.Reader
+			r.Reset(args)
+			return want.Decode(&r)
+		}
+		m, err := wire091.ParseMethod(f.Payload, nil)
 		if err != nil {
-			return m, err
+			return err
 		}
-		switch got := got.(type) {
-		case *wire091.ConnectionBlocked, *wire091.ConnectionUnblocked: // is for publishers
+		switch m.(type) {
+		case *wire091.ConnectionBlocked, *wire091.ConnectionUnblocked: // will be said again to who publishes
 			continue
-		case *wire091.ConnectionClose:
-			_ = c.send(0, &wire091.ConnectionCloseOk{})
-			return m, closedBy(got.ReplyCode, got.ReplyText)
-		case *wire091.ChannelClose:
-			return m, closedBy(got.ReplyCode, got.ReplyText)
-		case M:
-			if f.Channel == channel {
-				return got, nil
-			}
+		case *wire091.ConnectionClose, *wire091.ChannelClose:
+			return c.ending(m, f.Channel)
 		}
-		return m, fmt.Errorf("the far side sent %s on channel %d instead of %s", got.Name(), f.Channel, m.Name())
+		return fmt.Errorf("%w instead of %s", unexpected(m, f.Channel), want.Name())
 	}
+}
+
+// ending is the error that a method which nobody waits for ends a connection
+// with.
+func (c *conn) ending(m wire091.Method, channel uint16) error {
+	switch m := m.(type) {
+	case *wire091.ConnectionClose:
+		_ = c.send(0, &wire091.ConnectionCloseOk{})
+		return &refusal{amqp.Code(m.ReplyCode), m.ReplyText}
+	case *wire091.ChannelClose:
+		return &refusal{amqp.Code(m.ReplyCode), m.ReplyText}
+	}
+	return unexpected(m, channel)
 }
 
 // refusal is the far side's word that it does not do something.
@@ -126,8 +150,6 @@ type refusal struct {
 	code amqp.Code
 	text string
 }
-
-func closedBy(code uint16, text string) error { return &refusal{amqp.Code(code), text} }
 
 func (r *refusal) Error() string {
 	return fmt.Sprintf("closed by the far side: %d %s", uint16(r.code), r.text)
@@ -144,9 +166,39 @@ func (c *conn) fail(err error) {
 	}
 }
 
-// lost is why the connection ended, for operators.
-func (c *conn) lost() error {
+// lost is why something failed, or is over, on a connection that has ended.
+func (c *conn) lost(what string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.far.failed("link to", c.err)
+	return c.far.failed(what, c.err)
 }
+
+// leave says goodbye. The answer ends the connection, or the end of two seconds.
+func (c *conn) leave() {
+	late := time.AfterFunc(closeTimeout, func() { c.fail(errClosedByUs) })
+	_ = c.send(0, &wire091.ConnectionClose{ReplyCode: 200, ReplyText: "done"}) // an error says that it was gone already
+	<-c.gone
+	late.Stop()
+}
+
+// pulse shows twice in a heartbeat that we live, until the connection ends. Once
+// in a heartbeat that may be something else that is sent.
+func (c *conn) pulse(other func() (sent bool)) {
+	tick := time.NewTicker(c.beat / 2)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-tick.C:
+		case <-c.gone:
+			return
+		}
+		if n%2 != 0 || !other() {
+			c.showLife()
+		}
+	}
+}
+
+var (
+	errClosedByUs = errors.New("link is closed")
+	errWithin     = errors.New("the far side sent a method within a message")
+)

@@ -71,7 +71,7 @@ func (r *reader) contentFrame(f wire091.Frame) error {
 			return err
 		}
 	default:
-		return fmt.Errorf("the far side sent a frame of type %d on channel %d out of place", f.Type, f.Channel)
+		return misplaced(f)
 	}
 	if d.passed < d.size {
 		d.stage = wantsBody

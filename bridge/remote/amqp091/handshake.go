@@ -12,6 +12,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/wire091"
+	"leveret/bridge"
 )
 
 const (
@@ -25,21 +26,19 @@ func (c *conn) login() error {
 	if err := c.write([]byte(protocolHeader)); err != nil {
 		return err
 	}
-	start, err := await[*wire091.ConnectionStart](c, 0)
-	if err != nil {
+	var start wire091.ConnectionStart
+	if err := c.await(0, &start); err != nil {
 		if broken, ok := errors.AsType[*amqp.Error](err); ok {
 			return fmt.Errorf("what came is not AMQP 0-9-1: %w", broken)
 		}
 		return err
 	}
-	startOk, err := c.startOk(start)
+	startOk, err := c.startOk(&start)
 	if err != nil {
 		return err
 	}
-	if err := c.send(0, startOk); err != nil {
-		return err
-	}
-	tune, err := await[*wire091.ConnectionTune](c, 0)
+	var tune wire091.ConnectionTune
+	err = c.call(0, startOk, &tune)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
 		// Before there was a way to say so, brokers refused a login like this.
 		return fmt.Errorf("the far side left at the login: are user and password right? (%w)", err)
@@ -47,30 +46,18 @@ func (c *conn) login() error {
 	if err != nil {
 		return err
 	}
-	if err := c.tuned(tune); err != nil {
+	if err := c.tuned(&tune); err != nil {
 		return err
 	}
-	if err := c.send(0, &wire091.ConnectionOpen{VirtualHost: c.far.remote.Vhost}); err != nil {
+	if err := c.call(0, &wire091.ConnectionOpen{VirtualHost: c.far.remote.vhost}, &wire091.ConnectionOpenOk{}); err != nil {
 		return err
 	}
-	if _, err := await[*wire091.ConnectionOpenOk](c, 0); err != nil {
-		return err
-	}
-	return call[*wire091.ChannelOpenOk](c, &wire091.ChannelOpen{})
-}
-
-// call sends a method on the channel and reads its answer, which says no more.
-func call[M wire091.Method](c *conn, m wire091.Method) error {
-	if err := c.send(channelID, m); err != nil {
-		return err
-	}
-	_, err := await[M](c, channelID)
-	return err
+	return c.call(channelID, &wire091.ChannelOpen{}, &wire091.ChannelOpenOk{})
 }
 
 // startOk says who we are.
 func (c *conn) startOk(start *wire091.ConnectionStart) (*wire091.ConnectionStartOk, error) {
-	mechanism, response := "PLAIN", "\x00"+c.far.remote.Username+"\x00"+c.far.remote.Password
+	mechanism, response := "PLAIN", "\x00"+c.far.remote.user+"\x00"+c.far.remote.password
 	if c.far.external() {
 		mechanism, response = "EXTERNAL", ""
 	}
@@ -83,10 +70,15 @@ func (c *conn) startOk(start *wire091.ConnectionStart) (*wire091.ConnectionStart
 			{Key: "consumer_cancel_notify", Value: true},
 			{Key: "authentication_failure_close", Value: true},
 			{Key: "basic.nack", Value: true},
+			{Key: "connection.blocked", Value: true},
+			{Key: "publisher_confirms", Value: true},
 		}},
 	}
 	if c.far.o.Name != "" {
 		properties = append(properties, amqp.Field{Key: "connection_name", Value: c.far.o.Name})
+	}
+	if c.far.o.Node != "" {
+		properties = append(properties, amqp.Field{Key: bridge.UserNode, Value: c.far.o.Node})
 	}
 	return &wire091.ConnectionStartOk{ClientProperties: properties, Mechanism: mechanism, Response: response, Locale: "en_US"}, nil
 }
@@ -101,30 +93,28 @@ func (c *conn) tuned(tune *wire091.ConnectionTune) error {
 	if tune.Heartbeat != 0 {
 		beat = min(beat, tune.Heartbeat)
 	}
-	c.frames.SetMax(int(frameMax))
+	c.frameMax = int(frameMax)
+	c.frames.SetMax(c.frameMax)
 	c.beat = time.Duration(beat) * time.Second
 	return c.send(0, &wire091.ConnectionTuneOk{ChannelMax: channelID, FrameMax: frameMax, Heartbeat: beat})
 }
 
 // attach begins to consume, and answers how many messages were in the queue.
 func (c *conn) attach(s *Source, prefetch int) (ready uint32, err error) {
-	if err := call[*wire091.BasicQosOk](c, &wire091.BasicQos{PrefetchCount: uint16(prefetch)}); err != nil {
+	if err := c.call(channelID, &wire091.BasicQos{PrefetchCount: uint16(prefetch)}, &wire091.BasicQosOk{}); err != nil {
 		return 0, err
 	}
 	declare := &wire091.QueueDeclare{Queue: s.queue, Passive: true}
 	if s.declares {
 		declare = &wire091.QueueDeclare{Queue: s.queue, Durable: true, Arguments: s.arguments}
 	}
-	if err := c.send(channelID, declare); err != nil {
-		return 0, err
-	}
-	there, err := await[*wire091.QueueDeclareOk](c, channelID)
-	if err != nil {
+	var there wire091.QueueDeclareOk
+	if err := c.call(channelID, declare, &there); err != nil {
 		return 0, err
 	}
 	if s.exchange != "" {
 		bind := &wire091.QueueBind{Queue: s.queue, Exchange: s.exchange, RoutingKey: s.key}
-		if err := call[*wire091.QueueBindOk](c, bind); err != nil {
+		if err := c.call(channelID, bind, &wire091.QueueBindOk{}); err != nil {
 			return 0, err
 		}
 	}
@@ -137,10 +127,8 @@ func (c *conn) consume(s *Source) error {
 	if offset := s.offset(); offset != nil {
 		ask.Arguments = amqp.Table{{Key: headerStreamOffset, Value: offset}}
 	}
-	if err := c.send(channelID, ask); err != nil {
-		return err
-	}
-	got, err := await[*wire091.BasicConsumeOk](c, channelID)
+	var got wire091.BasicConsumeOk
+	err := c.call(channelID, ask, &got)
 	if no, ok := errors.AsType[*refusal](err); ok && no.code == amqp.AccessRefused && ask.Exclusive {
 		return fmt.Errorf("%w (somebody else consumes from the queue, or a link of ours that was lost is not given up yet over there)", err)
 	}
@@ -156,6 +144,6 @@ func (s *Source) openConn(stream, socket net.Conn, prefetch int) (c *conn, ready
 	if err = c.login(); err == nil {
 		ready, err = c.attach(s, prefetch)
 	}
-	c.silence = 2 * c.beat
+	c.silence, c.impatient = 2*c.beat, true
 	return c, ready, err
 }

@@ -1,55 +1,42 @@
 package amqp091
 
 import (
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
-	lib "github.com/rabbitmq/amqp091-go"
-
+	"leveret/amqp/wire091"
 	"leveret/bridge"
 )
 
-// link is a channel in confirm mode on a connection of its own.
+// link is a target's connection, its channel in confirm mode.
 type link struct {
 	target  *Target
-	wire    *wire
-	conn    *lib.Connection
-	channel *lib.Channel
+	conn    *conn
 	answers chan bridge.Answer // room for all that may be unanswered: never blocks
-	ended   chan struct{}      // closed when the listener has ended
-	hangUp  func()             // once
+	working sync.WaitGroup
+
+	out       []byte     // of Send alone: memory for frames
+	returning *returning // of the listener alone: a return on its way; nil when there is none
 
 	mu      sync.Mutex // protects the fields below
 	pending pending
 	held    string        // why publishers are held back
 	freed   chan struct{} // closed when they no longer are; nil while held is ""
-	err     error         // set once
+	leaving bool          // we have said goodbye, or are about to
 }
 
-// newLink takes over an open channel and starts the listener.
-func newLink(t *Target, w *wire, conn *lib.Connection, channel *lib.Channel, window int) *link {
-	l := &link{
-		target: t, wire: w, conn: conn, channel: channel,
-		answers: make(chan bridge.Answer, window), ended: make(chan struct{}),
-	}
-	l.pending.next = 1
-	l.hangUp = sync.OnceFunc(func() {
-		late := time.AfterFunc(closeTimeout, func() { _ = w.Close() })
-		_ = conn.Close() // an error says that it was closed already
-		late.Stop()
-		_ = w.Close()
-	})
-	go l.listen(notices{
-		confirms: channel.NotifyPublish(make(chan lib.Confirmation)),
-		returns:  channel.NotifyReturn(make(chan lib.Return)),
-		flows:    channel.NotifyFlow(make(chan bool)),
-		blocks:   conn.NotifyBlocked(make(chan lib.Blocking)),
-		closed:   channel.NotifyClose(make(chan *lib.Error, 1)),
-		lost:     conn.NotifyClose(make(chan *lib.Error, 1)),
-	})
+// outKeptMax is how much memory for frames is kept for the next message.
+const outKeptMax = 64 << 10
+
+func newLink(t *Target, c *conn, window int) *link {
+	l := &link{target: t, conn: c, answers: make(chan bridge.Answer, window)}
+	l.pending.oldest = 1
 	return l
+}
+
+func (l *link) start() {
+	l.working.Go(l.listen)
+	l.working.Go(func() { l.conn.pulse(func() bool { return false }) })
 }
 
 // Send publishes a message, mandatory: one that no queue over there takes must
@@ -58,18 +45,21 @@ func (l *link) Send(m *bridge.Message) error {
 	if err := l.awaitFreed(); err != nil {
 		return err
 	}
-	p, key := l.target.publishing(m)
+	props, key := l.target.publishing(m)
 	l.mu.Lock()
-	l.pending.push(p.MessageId, key)
+	l.pending.push(sent{id: props.MessageID, key: key, bytes: len(m.Body)})
 	l.mu.Unlock()
-	l.wire.expect(len(p.Body))
-	if err := l.channel.Publish(l.target.exchange, key, true, false, p); err != nil {
-		return l.target.failed("send to", err)
+	b := wire091.AppendMethod(l.out[:0], channelID, &wire091.BasicPublish{Exchange: l.target.exchange, RoutingKey: key, Mandatory: true})
+	b = wire091.AppendContentHeader(b, channelID, uint64(len(m.Body)), props.Encode())
+	b = wire091.AppendBody(b, channelID, m.Body, l.conn.frameMax)
+	if l.out = nil; cap(b) <= outKeptMax {
+		l.out = b
+	}
+	if l.conn.write(b) != nil {
+		return l.conn.lost("send to")
 	}
 	return nil
 }
-
-var errClosed = errors.New("link is closed")
 
 // awaitFreed waits while the far side holds publishers back. Writing on would
 // fill the socket, and a full socket hides heartbeats.
@@ -83,8 +73,8 @@ func (l *link) awaitFreed() error {
 		}
 		select {
 		case <-freed:
-		case <-l.ended:
-			return l.target.failed("send to", errClosed)
+		case <-l.conn.gone:
+			return l.conn.lost("send to")
 		}
 	}
 }
@@ -97,140 +87,138 @@ func (l *link) Held() string {
 	return l.held
 }
 
-func (l *link) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
+func (l *link) Err() error { return l.conn.lost("link to") }
 
 // Close says goodbye, for two seconds at most.
 func (l *link) Close() {
-	l.fail(errClosed)
-	l.hangUp()
-	<-l.ended
+	l.mu.Lock()
+	l.leaving = true
+	l.mu.Unlock()
+	l.conn.leave()
+	l.working.Wait()
 }
 
-// notices are the library's channels. It closes them all with the channel or
-// the connection. Those without buffer keep the order of the wire.
-type notices struct {
-	confirms chan lib.Confirmation
-	returns  chan lib.Return
-	flows    chan bool
-	blocks   chan lib.Blocking
-	closed   chan *lib.Error // the channel's end
-	lost     chan *lib.Error // the connection's
-}
-
-// listen takes notices until the channel is gone, which is when confirms is
-// closed. It waits for nothing else: the library's reader waits for it.
-func (l *link) listen(n notices) {
-	defer close(l.ended)
-	for n.confirms != nil {
-		select {
-		case c, ok := <-n.confirms:
-			if !ok {
-				n.confirms = nil
-			} else {
-				l.confirmed(c)
-			}
-		case r, ok := <-n.returns:
-			if !ok {
-				n.returns = nil
-			} else {
-				l.returned(&r)
-			}
-		case b, ok := <-n.blocks:
-			if !ok {
-				n.blocks = nil
-			} else {
-				l.hold(b.Active, "connection.blocked: "+b.Reason)
-			}
-		case active, ok := <-n.flows:
-			if !ok {
-				n.flows = nil
-			} else {
-				l.hold(!active, "channel.flow")
-			}
-		case e, ok := <-n.closed:
-			n.closed = nil
-			l.gone(e, ok)
-		case e, ok := <-n.lost:
-			n.lost = nil
-			l.gone(e, ok)
-			_ = l.wire.Close() // frees a Publish, for which the library waits now
+// listen reads until the connection ends, which is the end of answers.
+func (l *link) listen() {
+	defer close(l.answers)
+	for {
+		f, err := l.conn.frames.Next()
+		if err == nil {
+			err = l.handle(f)
+		}
+		if err != nil {
+			l.conn.fail(err)
+			return
 		}
 	}
-	l.lastWords(&n)
-	close(l.answers)
-	l.hangUp()
 }
 
-// lastWords takes the reason when the end came before it was read.
-func (l *link) lastWords(n *notices) {
-	for _, c := range [...]chan *lib.Error{n.closed, n.lost} {
-		if c == nil {
-			continue
-		}
-		select {
-		case e, ok := <-c:
-			l.gone(e, ok)
-		default:
+// handle takes a frame.
+func (l *link) handle(f wire091.Frame) error {
+	switch {
+	case f.Type == wire091.FrameHeartbeat:
+		return nil
+	case f.Channel > channelID || f.Type != wire091.FrameMethod && f.Channel != channelID:
+		return misplaced(f)
+	case f.Type != wire091.FrameMethod:
+		return l.contentFrame(f)
+	case f.Channel == channelID && l.returning != nil:
+		return errWithin
+	}
+	m, err := methodIn(f)
+	if err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *wire091.BasicAck:
+		return l.confirmed(m.DeliveryTag, m.Multiple, bridge.Answer{Outcome: bridge.Confirmed})
+	case *wire091.BasicNack:
+		return l.confirmed(m.DeliveryTag, m.Multiple, bridge.Answer{Outcome: bridge.Refused, Reason: "basic.nack from " + l.target.String()})
+	case *wire091.BasicReturn:
+		l.returning = &returning{BasicReturn: *m}
+		return nil
+	case *wire091.ConnectionBlocked:
+		l.hold(true, "connection.blocked: "+m.Reason)
+		return nil
+	case *wire091.ConnectionUnblocked:
+		l.hold(false, "")
+		return nil
+	case *wire091.ChannelFlow:
+		l.hold(!m.Active, "channel.flow")
+		return l.conn.send(channelID, &wire091.ChannelFlowOk{Active: m.Active})
+	case *wire091.ConnectionCloseOk:
+		if l.isLeaving() {
+			return errClosedByUs
 		}
 	}
-	l.fail(errors.New("the connection was lost"))
+	return l.conn.ending(m, f.Channel)
 }
 
-// gone notes why the channel or the connection ended.
-func (l *link) gone(e *lib.Error, ok bool) {
-	if ok && e != nil {
-		l.fail(e)
-	}
-}
-
-// fail notes why the link ends; the first reason counts.
-func (l *link) fail(err error) {
+func (l *link) isLeaving() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err == nil {
-		l.err = l.target.failed("link to", err)
-	}
+	return l.leaving
 }
 
-// distrust ends a link whose far side breaks the rules.
-func (l *link) distrust(err error) {
-	l.fail(err)
-	_ = l.wire.Close()
-}
-
-// confirmed takes an ack or a nack. The library hands them over in the order
-// of the messages, whatever order they came in. Of refusals the inspector knows
-// better.
-func (l *link) confirmed(c lib.Confirmation) {
+// confirmed takes an ack or a nack. Of what was returned before it means
+// "handled", not "kept".
+func (l *link) confirmed(tag uint64, multiple bool, a bridge.Answer) error {
 	l.mu.Lock()
-	number, answered, ok := l.pending.pop()
+	numbers, err := l.pending.take(tag, multiple)
 	l.mu.Unlock()
-	refused := l.wire.answered(number)
-	switch {
-	case !ok || number != c.DeliveryTag:
-		l.distrust(fmt.Errorf("the far side confirmed message %d, which was not under way", c.DeliveryTag))
-	case answered: // returned before: its confirm means "handled", not "kept"
-	case c.Ack && !refused:
-		l.answer(bridge.Answer{Number: number, Outcome: bridge.Confirmed})
-	default:
-		l.answer(bridge.Answer{Number: number, Outcome: bridge.Refused, Reason: "basic.nack from " + l.target.String()})
+	for _, a.Number = range numbers {
+		if err := l.answer(a); err != nil {
+			return err
+		}
 	}
+	return err
 }
 
-// returned takes a message that had no route.
-func (l *link) returned(r *lib.Return) {
+// returning is a message that had no route, on its way back.
+type returning struct {
+	wire091.BasicReturn
+	begun bool
+	id    string
+	left  uint64 // of the body
+}
+
+// contentFrame takes what follows a return. The body was ours.
+func (l *link) contentFrame(f wire091.Frame) error {
+	r := l.returning
+	switch {
+	case r != nil && f.Type == wire091.FrameHeader && !r.begun:
+		h, err := wire091.ParseContentHeader(f.Payload)
+		if err != nil {
+			return err
+		}
+		l.mu.Lock()
+		longest := l.pending.longest
+		l.mu.Unlock()
+		if h.BodySize > uint64(longest) {
+			return fmt.Errorf("the far side returns a message of %d octets; the longest sent has %d", h.BodySize, longest)
+		}
+		r.begun, r.id, r.left = true, h.Props.MessageID(), h.BodySize
+	case r != nil && f.Type == wire091.FrameBody && r.begun && uint64(len(f.Payload)) <= r.left && len(f.Payload) > 0:
+		r.left -= uint64(len(f.Payload))
+	default:
+		return misplaced(f)
+	}
+	if r.left > 0 {
+		return nil
+	}
+	l.returning = nil
+	return l.returned(r)
+}
+
+// returned answers for a message that had no route.
+func (l *link) returned(r *returning) error {
 	l.mu.Lock()
-	number, ok := l.pending.mark(r.MessageId, r.RoutingKey)
+	number, ok := l.pending.mark(r.id, r.RoutingKey)
 	l.mu.Unlock()
 	if !ok {
-		l.distrust(fmt.Errorf("the far side returned message %q, which was not under way", r.MessageId))
-		return
+		return fmt.Errorf("the far side returned message %q, which was not under way", r.id)
 	}
-	l.answer(bridge.Answer{
+	return l.answer(bridge.Answer{
 		Number: number, Outcome: bridge.Returned,
 		Reason: l.target.clean(fmt.Sprintf("%d %s for exchange %q with key %q", r.ReplyCode, r.ReplyText, l.target.exchange, r.RoutingKey)),
 	})
@@ -238,11 +226,12 @@ func (l *link) returned(r *lib.Return) {
 
 // answer hands an answer on. There is room: each message is answered once, and
 // no more than the window are unanswered.
-func (l *link) answer(a bridge.Answer) {
+func (l *link) answer(a bridge.Answer) error {
 	select {
 	case l.answers <- a:
+		return nil
 	default:
-		l.distrust(fmt.Errorf("message %d is answered beyond the window", a.Number))
+		return fmt.Errorf("message %d is answered beyond the window", a.Number)
 	}
 }
 

@@ -68,9 +68,9 @@ func TestAnswersNameTheMessagesTheyAreAbout(t *testing.T) {
 }
 
 func TestReturnsOfEqualIDsGoToTheOldestOfTheKey(t *testing.T) {
-	p := pending{next: 1}
+	p := pending{oldest: 1}
 	for _, key := range []string{"a", "b", "b", "a"} {
-		p.push("same", key)
+		p.push(sent{id: "same", key: key})
 	}
 	for _, want := range []uint64{2, 3} {
 		if n, ok := p.mark("same", "b"); !ok || n != want {
@@ -80,13 +80,27 @@ func TestReturnsOfEqualIDsGoToTheOldestOfTheKey(t *testing.T) {
 	if n, ok := p.mark("same", "b"); ok {
 		t.Errorf("a third return of b is message %d", n)
 	}
-	for i, want := range []bool{false, true, true, false} {
-		if n, answered, ok := p.pop(); n != uint64(i+1) || answered != want || !ok {
-			t.Errorf("pop() = %d, %v, %v", n, answered, ok)
+	for _, step := range []struct {
+		number   uint64
+		multiple bool
+		want     []uint64
+		bad      bool
+	}{
+		{3, false, nil, false}, // returned before
+		{3, false, nil, true},
+		{2, true, []uint64{1}, false},
+		{2, true, nil, false}, // nothing new
+		{2, false, nil, true},
+		{5, true, nil, true},
+		{0, true, nil, true},
+		{4, true, []uint64{4}, false},
+	} {
+		if got, err := p.take(step.number, step.multiple); !slices.Equal(got, step.want) || (err != nil) != step.bad {
+			t.Errorf("take(%d, %v) = %v, %v, want %v", step.number, step.multiple, got, err, step.want)
 		}
 	}
-	if _, _, ok := p.pop(); ok {
-		t.Error("pop of nothing")
+	if len(p.queue) > 0 || p.oldest != 5 {
+		t.Errorf("left are %v, from %d on", p.queue, p.oldest)
 	}
 }
 
@@ -106,7 +120,7 @@ func TestHostileAfterOpening(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			p.ack(1, 0)
 		}, "confirmed message 1 again"},
-		{"confirms in two octets", func(p *peer, _ *published) { p.send(frameMethod, 1, method(60, 80, uint16(1))) }, "confirm of 6 octets"},
+		{"confirms in two octets", func(p *peer, _ *published) { p.send(frameMethod, 1, method(60, 80, uint16(1))) }, "goes past the end"},
 		{"returns what was never sent", func(p *peer, m *published) {
 			p.sendBack(&published{exchange: m.exchange, key: "other", props: m.props})
 		}, "which was not under way"},
@@ -115,14 +129,25 @@ func TestHostileAfterOpening(t *testing.T) {
 			p.send(frameMethod, 1, method(60, 50, uint16(312), "NO_ROUTE", m.exchange, m.key))
 			p.send(frameHeader, 1, method(60, 0, uint64(1<<62), uint16(0)))
 		}, "the longest sent has 1"},
-		{"sends a huge frame", func(p *peer, _ *published) { p.say("\x03\x00\x01\x7f\xff\xff\xff") }, "frame of type 3"},
+		{"returns more than it announced", func(p *peer, m *published) {
+			p.send(frameMethod, 1, method(60, 50, uint16(312), "NO_ROUTE", m.exchange, m.key))
+			p.send(frameHeader, 1, append(method(60, 0, uint64(1)), m.props...))
+			p.send(frameBody, 1, []byte("xx"))
+		}, "out of place"},
+		{"says something within a return", func(p *peer, m *published) {
+			p.send(frameMethod, 1, method(60, 50, uint16(312), "NO_ROUTE", m.exchange, m.key))
+			p.ack(1, 0)
+		}, "a method within a message"},
+		{"sends content", func(p *peer, _ *published) { p.send(frameBody, 1, []byte("x")) }, "out of place"},
+		{"says goodbye without being asked", func(p *peer, _ *published) { p.send(frameMethod, 0, method(10, 51)) }, "connection.close-ok on channel 0"},
+		{"sends a huge frame", func(p *peer, _ *published) { p.say("\x03\x00\x01\x7f\xff\xff\xff") }, "frame_too_large"},
 		{"delivers", func(p *peer, _ *published) {
 			p.send(frameMethod, 1, method(60, 60, "tag", uint64(1), uint8(0), "x", "k"))
-		}, "method 60.60"},
-		{"uses another channel", func(p *peer, _ *published) { p.send(frameMethod, 7, method(60, 80, uint64(1), uint8(0))) }, "on channel 7"},
-		{"heartbeat on a channel", func(p *peer, _ *published) { p.send(frameHeartbeat, 1, nil) }, "heartbeat"},
-		{"sends garbage", func(p *peer, _ *published) { _, _ = io.WriteString(p, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "not AMQP 0-9-1"},
-		{"ends a frame badly", func(p *peer, _ *published) { _, _ = p.Write([]byte{frameHeartbeat, 0, 0, 0, 0, 0, 0, 1}) }, "a frame ends with octet 1"},
+		}, "basic.deliver on channel 1"},
+		{"uses another channel", func(p *peer, _ *published) { p.send(frameMethod, 7, method(60, 80, uint64(1), uint8(0))) }, "a frame of type 1 on channel 7"},
+		{"heartbeat on a channel", func(p *peer, _ *published) { p.send(frameHeartbeat, 1, nil) }, "UNEXPECTED_FRAME"},
+		{"sends garbage", func(p *peer, _ *published) { _, _ = io.WriteString(p, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "FRAME_ERROR"},
+		{"ends a frame badly", func(p *peer, _ *published) { _, _ = p.Write([]byte{frameHeartbeat, 0, 0, 0, 0, 0, 0, 1}) }, "invalid_frame_end_marker,1"},
 		{"closes the channel", func(p *peer, _ *published) {
 			p.send(frameMethod, 1, method(20, 40, uint16(404), "NOT_FOUND - no exchange 'up' in vhost 'site' for "+secret, uint16(60), uint16(40)))
 			p.goodbye()

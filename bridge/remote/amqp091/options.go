@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	lib "github.com/rabbitmq/amqp091-go"
-
 	"leveret/bridge/remote"
 )
 
@@ -26,7 +24,8 @@ type Options struct {
 	TLS *tls.Config
 	// Name is the connection's, as the far side's operators see it.
 	Name string
-	// Node is this broker's, for the guard against loops; "" guards nothing.
+	// Node is this broker's, for the guard against loops; "" guards nothing. The far
+	// side is told: it then believes us where messages have been.
 	Node string
 	// Heartbeat is how often each side shows that it lives: 10 s, at least
 	// 1 s. After two of them without a byte the link is dead.
@@ -105,8 +104,8 @@ func (f *farSide) connect(ctx context.Context, use func(stream, socket net.Conn)
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 	defer stop()
 	stream := socket
-	if f.remote.Scheme == "amqps" {
-		stream, err = remote.Secure(ctx, socket, f.o.TLS, f.remote.Host)
+	if f.remote.secure {
+		stream, err = remote.Secure(ctx, socket, f.o.TLS, f.remote.host)
 	}
 	if err == nil {
 		err = use(stream, socket)
@@ -122,23 +121,19 @@ func (f *farSide) connect(ctx context.Context, use func(stream, socket net.Conn)
 
 // external reports whether we log in by our certificate.
 func (f *farSide) external() bool {
-	return !f.remote.hasUser && f.remote.Scheme == "amqps" && f.o.TLS != nil &&
+	return !f.remote.hasUser && f.remote.secure && f.o.TLS != nil &&
 		(len(f.o.TLS.Certificates) > 0 || f.o.TLS.GetClientCertificate != nil)
 }
 
 // failed is the error of doing something with the far side. Its text is made anew: a far side may
 // well repeat our password in its answer.
 func (f *farSide) failed(what string, err error) error {
-	text := err.Error()
-	if e, ok := errors.AsType[*lib.Error](err); ok {
-		text = reason(e)
-	}
-	return fmt.Errorf("%s %s: %s", what, f, f.clean(text))
+	return fmt.Errorf("%s %s: %s", what, f, f.clean(err.Error()))
 }
 
 // clean takes our password out of a foreign text.
 func (f *farSide) clean(text string) string {
-	if p := f.remote.Password; len(p) >= secretMin {
+	if p := f.remote.password; len(p) >= secretMin {
 		return strings.ReplaceAll(text, p, "***")
 	}
 	return text

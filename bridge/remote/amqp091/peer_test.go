@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"leveret/amqp"
+	"leveret/amqp/wire091"
 	"leveret/bridge"
 	"leveret/bridge/remote/remotetest"
 )
@@ -26,6 +27,14 @@ func (p *peer) say(text string) {
 	_, _ = io.WriteString(p, text)
 	_, _ = io.Copy(io.Discard, p.r)
 }
+
+const (
+	frameMethod    = wire091.FrameMethod
+	frameHeader    = wire091.FrameHeader
+	frameBody      = wire091.FrameBody
+	frameHeartbeat = wire091.FrameHeartbeat
+	frameEnd       = wire091.FrameEnd
+)
 
 // frame is one frame as it came.
 type frame struct {

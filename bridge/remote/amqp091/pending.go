@@ -1,30 +1,61 @@
 package amqp091
 
-// pending are the messages that were sent and not confirmed, in order: what a
-// return can be about.
+import "fmt"
+
+// pending are the messages that were sent, in order, from the oldest on that is
+// not confirmed: what a confirm or a return can be about.
 type pending struct {
-	queue []sent
-	next  uint64 // number of the next message to be confirmed
+	queue   []sent
+	oldest  uint64 // number of the first in queue
+	longest int    // body that was sent
 }
 
-// sent is what a return repeats of a message.
+// sent is what is kept of a message.
 type sent struct {
-	id, key  string
-	answered bool // it was returned
+	id, key   string
+	bytes     int
+	answered  bool // it was returned
+	confirmed bool // before older ones
 }
 
-func (p *pending) push(id, key string) { p.queue = append(p.queue, sent{id: id, key: key}) }
+func (p *pending) push(s sent) {
+	p.queue = append(p.queue, s)
+	p.longest = max(p.longest, s.bytes)
+}
 
-// pop takes the oldest, whose confirm has come.
-func (p *pending) pop() (number uint64, answered, ok bool) {
-	if len(p.queue) == 0 {
-		return 0, false, false
+// take confirms the message of a number, or with multiple all up to it, and
+// gives the numbers of those that are to be answered.
+func (p *pending) take(number uint64, multiple bool) (answer []uint64, err error) {
+	last := p.oldest + uint64(len(p.queue)) - 1 // that was sent
+	switch {
+	case number == 0 || number > last:
+		return nil, fmt.Errorf("the far side confirmed message %d of %d sent", number, last)
+	case multiple:
+	case number < p.oldest || p.queue[number-p.oldest].confirmed:
+		return nil, fmt.Errorf("the far side confirmed message %d again", number)
 	}
-	answered = p.queue[0].answered
-	p.queue[0] = sent{}
-	p.queue = p.queue[1:]
-	p.next++
-	return p.next - 1, answered, true
+	first := number
+	if multiple {
+		first = p.oldest
+	}
+	for n := first; n <= number; n++ {
+		s := &p.queue[n-p.oldest]
+		if !s.confirmed && !s.answered {
+			answer = append(answer, n)
+		}
+		s.confirmed = true
+	}
+	p.drop()
+	return answer, nil
+}
+
+// drop takes out the oldest, as far as they are confirmed.
+func (p *pending) drop() {
+	for len(p.queue) > 0 && p.queue[0].confirmed {
+		p.queue[0] = sent{}
+		p.queue = p.queue[1:]
+		p.oldest++
+	}
 }
 
 // mark finds the message that is returned: the oldest with this id and key
@@ -32,9 +63,9 @@ func (p *pending) pop() (number uint64, answered, ok bool) {
 // but for their headers, so that it is the right one of them, or as good.
 func (p *pending) mark(id, key string) (number uint64, ok bool) {
 	for i := range p.queue {
-		if s := &p.queue[i]; !s.answered && s.id == id && s.key == key {
+		if s := &p.queue[i]; !s.answered && !s.confirmed && s.id == id && s.key == key {
 			s.answered = true
-			return p.next + uint64(i), true
+			return p.oldest + uint64(i), true
 		}
 	}
 	return 0, false

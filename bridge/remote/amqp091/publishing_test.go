@@ -13,7 +13,7 @@ import (
 )
 
 // TestPropertiesArriveAsTheyWere sends every property and every kind of header
-// value through the library, and reads what the far side got with our own codec.
+// value, what is there twice and what is there and empty.
 func TestPropertiesArriveAsTheyWere(t *testing.T) {
 	headers := amqp.Table{
 		{Key: "void", Value: nil}, {Key: "bool", Value: true},
@@ -27,30 +27,19 @@ func TestPropertiesArriveAsTheyWere(t *testing.T) {
 		{Key: "time", Value: amqp.Timestamp(1 << 40)}, {Key: "late", Value: amqp.Timestamp(math.MaxUint64)},
 		{Key: "array", Value: amqp.Array{int8(1), "two", amqp.Array{}, amqp.Table{{Key: "x", Value: int16(3)}}}},
 		{Key: "table", Value: amqp.Table{{Key: "inner", Value: amqp.Table{{Key: "t", Value: amqp.Timestamp(9)}}}}},
-		{Key: "empty", Value: amqp.Table{}},
+		{Key: "empty", Value: amqp.Table{}}, {Key: "bool", Value: false},
 	}
 	list := amqp.PropertyList{
 		ContentType: "text/plain", ContentEncoding: "gzip", Headers: headers, DeliveryMode: 2, Priority: 7,
 		CorrelationID: "c", ReplyTo: "r", Expiration: "60000", MessageID: "m", Timestamp: 1234567890, Type: "t",
-		UserID: "gw", AppID: "a",
+		UserID: "gw", ClusterID: "k", Flags: amqp.HasAppID,
 	}
 	list = list.Encode().List() // with its flags
 	got := transport(t, TargetOptions{}, &bridge.Message{Key: "a.b", Props: list, Body: []byte("body")})
 	if got.exchange != "up" || got.key != "a.b" || string(got.body) != "body" {
 		t.Errorf("came to %q with %q: %q", got.exchange, got.key, got.body)
 	}
-	back := got.props.List()
-	for _, h := range headers {
-		v, ok := back.Headers.Get(h.Key)
-		if !ok || !cmp.Equal(v, h.Value) {
-			t.Errorf("header %s came as %T %v, was %T %v", h.Key, v, v, h.Value, h.Value)
-		}
-	}
-	if len(back.Headers) != len(headers) {
-		t.Errorf("%d headers came, %d were sent", len(back.Headers), len(headers))
-	}
-	back.Headers, list.Headers = nil, nil
-	if diff := cmp.Diff(list, back); diff != "" {
+	if diff := cmp.Diff(list, got.props.List()); diff != "" {
 		t.Errorf("properties (-sent +came):\n%s", diff)
 	}
 }
@@ -69,12 +58,10 @@ func TestWhatTheFarSideWouldNotTakeMovesToHeaders(t *testing.T) {
 		{"replaced key", TargetOptions{Exchange: "x", Key: "fixed"}, bridge.Message{Key: long}, "fixed", "", nil},
 		{"long key", TargetOptions{Exchange: "x"}, bridge.Message{Key: long}, long[:255], "", amqp.Table{{Key: HeaderKey, Value: long}}},
 		{"own user", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "gw"}}, "k", "gw", nil},
-		{"foreign user", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "pump", ClusterID: "c"}}, "k", "",
-			amqp.Table{{Key: HeaderUser, Value: "pump"}, {Key: HeaderCluster, Value: "c"}}},
-		{"guarded", TargetOptions{Options: Options{Node: "here"}, Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{Headers: amqp.Table{
+		{"foreign user", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{UserID: "pump"}}, "k", "",
+			amqp.Table{{Key: HeaderUser, Value: "pump"}}},
+		{"guarded", TargetOptions{Options: Options{Node: "here"}, Exchange: "x", Noted: true}, bridge.Message{Key: "k", Props: amqp.PropertyList{Headers: amqp.Table{
 			{Key: bridge.HeaderPath, Value: "there"}}}}, "k", "", amqp.Table{{Key: bridge.HeaderPath, Value: "there here"}}},
-		{"equal headers", TargetOptions{Exchange: "x"}, bridge.Message{Key: "k", Props: amqp.PropertyList{Headers: amqp.Table{
-			{Key: "h", Value: int8(1)}, {Key: "h", Value: int8(2)}}}}, "k", "", amqp.Table{{Key: "h", Value: int8(1)}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

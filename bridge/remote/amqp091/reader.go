@@ -3,9 +3,7 @@ package amqp091
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-	"time"
 
 	"leveret/amqp/wire091"
 	"leveret/bridge"
@@ -98,10 +96,7 @@ func (r *reader) admit() {
 	}
 }
 
-var (
-	errClosedByUs = errors.New("link is closed")
-	errCancelled  = errors.New("the far side ended our consumer: the queue was deleted, or its node is gone")
-)
+var errCancelled = errors.New("the far side ended our consumer: the queue was deleted, or its node is gone")
 
 // handle takes a frame.
 func (r *reader) handle(f wire091.Frame) error {
@@ -109,64 +104,43 @@ func (r *reader) handle(f wire091.Frame) error {
 	case f.Type == wire091.FrameHeartbeat:
 		return nil
 	case f.Channel > channelID:
-		return fmt.Errorf("the far side sent a frame on channel %d", f.Channel)
+		return misplaced(f)
 	case f.Type != wire091.FrameMethod:
 		return r.contentFrame(f)
 	case f.Channel == channelID && r.content.stage != noContent:
-		return errors.New("the far side sent a method within a message")
+		return errWithin
 	}
-	id, args, err := wire091.ParseMethodID(f.Payload)
-	if err != nil {
-		return err
-	}
-	if id == wire091.MethodBasicDeliver && f.Channel == channelID {
+	if id, args, err := wire091.ParseMethodID(f.Payload); err == nil && id == wire091.MethodBasicDeliver && f.Channel == channelID {
 		return r.beginDelivery(args)
 	}
-	m, err := wire091.ParseMethod(f.Payload, nil)
+	m, err := methodIn(f)
 	if err != nil {
 		return err
 	}
-	if f.Channel == 0 {
-		return r.connectionMethod(m)
-	}
-	return r.channelMethod(m)
-}
-
-func (r *reader) connectionMethod(m wire091.Method) error {
-	switch m := m.(type) {
-	case *wire091.ConnectionBlocked, *wire091.ConnectionUnblocked: // is for publishers
-		return nil
-	case *wire091.ConnectionClose:
-		_ = r.conn.send(0, &wire091.ConnectionCloseOk{})
-		return closedBy(m.ReplyCode, m.ReplyText)
-	case *wire091.ConnectionCloseOk:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.over != nil { // else we have not asked for it
-			r.said = true
-			return errClosedByUs
-		}
-	}
-	return unexpected(m, 0)
-}
-
-func (r *reader) channelMethod(m wire091.Method) error {
 	switch m := m.(type) {
 	case *wire091.BasicCancel:
 		r.end(errCancelled)
 		return nil
-	case *wire091.ChannelFlow:
-		return r.conn.send(channelID, &wire091.ChannelFlowOk{Active: m.Active})
-	case *wire091.ChannelClose:
-		return closedBy(m.ReplyCode, m.ReplyText)
 	case *wire091.QueueDeclareOk:
 		return r.counted(m)
+	case *wire091.ChannelFlow:
+		return r.conn.send(channelID, &wire091.ChannelFlowOk{Active: m.Active})
+	case *wire091.ConnectionBlocked, *wire091.ConnectionUnblocked: // is for publishers
+		return nil
+	case *wire091.ConnectionCloseOk:
+		if r.heardGoodbye() {
+			return errClosedByUs
+		}
 	}
-	return unexpected(m, channelID)
+	return r.conn.ending(m, f.Channel)
 }
 
-func unexpected(m wire091.Method, channel uint16) error {
-	return fmt.Errorf("the far side sent %s on channel %d", m.Name(), channel)
+// heardGoodbye notes that the far side has answered ours; if it was one.
+func (r *reader) heardGoodbye() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = r.over != nil
+	return r.said
 }
 
 // end has nothing that comes from now on taken. What was taken before can still
@@ -181,23 +155,13 @@ func (r *reader) end(why error) {
 	note(r.room)
 }
 
-// beat shows twice in a heartbeat that we live, and asks once how much waits.
+// beat keeps the connection alive, says how far a stream is settled, and asks how
+// much waits.
 func (r *reader) beat() {
-	tick := time.NewTicker(r.conn.beat / 2)
-	defer tick.Stop()
-	for n := 1; ; n++ {
-		select {
-		case <-tick.C:
-		case <-r.conn.gone:
-			return
-		}
-		if n%2 == 0 {
-			r.source.tellOffset()
-		}
-		if n%2 != 0 || r.source.isStream() || !r.ask() {
-			r.conn.showLife()
-		}
-	}
+	r.conn.pulse(func() bool {
+		r.source.tellOffset()
+		return !r.source.isStream() && r.ask()
+	})
 }
 
 // ask asks for the queue's depth, unless the last answer is still to come.
@@ -255,7 +219,7 @@ func (r *reader) Take(ctx context.Context) ([]bridge.Message, error) {
 		case <-r.arrived:
 		case <-ctx.Done():
 		case <-r.conn.gone:
-			return nil, r.conn.lost()
+			return nil, r.conn.lost("link to")
 		}
 	}
 }
@@ -263,10 +227,8 @@ func (r *reader) Take(ctx context.Context) ([]bridge.Message, error) {
 // Close says goodbye, for two seconds at most. What is not settled comes again.
 func (r *reader) Close() {
 	r.end(errClosedByUs)
-	late := time.AfterFunc(closeTimeout, func() { r.conn.fail(errClosedByUs) })
-	_ = r.conn.send(0, &wire091.ConnectionClose{ReplyCode: 200, ReplyText: "done"}) // an error says that it was gone already
+	r.conn.leave()
 	r.working.Wait()
-	late.Stop()
 	r.source.open.Store(nil)
 	r.source.ready.Store(-1)
 	r.source.remembered.leave(r)

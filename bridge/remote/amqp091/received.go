@@ -45,6 +45,6 @@ func streamOffset(m *bridge.Message) int64 {
 // other boxes may have another broker there.
 func (f *farSide) node() string {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(f.o.Node + " " + f.remote.address() + " " + f.remote.Vhost))
+	_, _ = h.Write([]byte(f.o.Node + " " + f.remote.address() + " " + f.remote.vhost))
 	return "@" + strconv.FormatUint(h.Sum64(), 36)
 }

@@ -46,7 +46,7 @@ func TestHostileWhileConsuming(t *testing.T) {
 		{"sends half a header", write(deliver, rawFrame(frameHeader, 1, []byte{0, 60, 0, 0})), "unknown_frame"},
 		{"sends content of another class", write(deliver, rawFrame(frameHeader, 1, append(binary.BigEndian.AppendUint64([]byte{0, 85, 0, 0}, 0), 0, 0))), "class 85"},
 		{"sends a huge frame", func(p *peer) { p.say("\x03\x00\x01\x7f\xff\xff\xff") }, "frame_too_large"},
-		{"uses another channel", write(wire091.AppendMethod(nil, 7, &wire091.BasicCancel{})), "a frame on channel 7"},
+		{"uses another channel", write(wire091.AppendMethod(nil, 7, &wire091.BasicCancel{})), "a frame of type 1 on channel 7"},
 		{"confirms", func(p *peer) { p.ack(1, 0) }, "basic.ack on channel 1"},
 		{"returns", write(wire091.AppendMethod(nil, channelID, &wire091.BasicReturn{})), "basic.return on channel 1"},
 		{"counts without being asked", func(p *peer) { p.tell(&wire091.QueueDeclareOk{Queue: "commands", MessageCount: 9}) }, "queue.declare-ok on channel 1"},

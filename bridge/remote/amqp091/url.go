@@ -7,14 +7,16 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-
-	lib "github.com/rabbitmq/amqp091-go"
+	"strings"
 )
 
 // place is where the broker is and who we are there.
 type place struct {
-	lib.URI
-	hasUser bool // the URL names one
+	secure         bool
+	host, port     string
+	vhost          string
+	user, password string
+	hasUser        bool // the URL names one
 }
 
 // errURL says no more: the parser's own words repeat what may be a password.
@@ -23,7 +25,7 @@ var errURL = errors.New("not a url of the form amqp://user:password@host:port/vh
 
 func parseURL(text string) (place, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Fragment != "" {
+	if err != nil || u.Hostname() == "" || u.Fragment != "" || strings.Contains(text, " ") {
 		return place{}, errURL
 	}
 	if u.RawQuery != "" {
@@ -34,20 +36,43 @@ func parseURL(text string) (place, error) {
 		slices.Sort(keys)
 		return place{}, fmt.Errorf("url of a remote broker: options in it are not read: %q", keys)
 	}
-	uri, err := lib.ParseURI(text)
-	if err != nil || uri.Port <= 0 || uri.Port > 65535 {
+	p := place{host: u.Hostname(), port: u.Port(), vhost: strings.TrimPrefix(u.Path, "/"), user: "guest", password: "guest"}
+	usual := "5672"
+	switch u.Scheme {
+	case "amqp":
+	case "amqps":
+		p.secure, usual = true, "5671"
+	default:
 		return place{}, errURL
 	}
-	return place{URI: uri, hasUser: u.User != nil}, nil
+	if p.port == "" {
+		p.port = usual
+	}
+	if n, err := strconv.Atoi(p.port); err != nil || n < 1 || n > 65535 {
+		return place{}, errURL
+	}
+	if p.vhost == "" {
+		p.vhost = "/"
+	}
+	if u.User != nil {
+		p.hasUser, p.user = true, u.User.Username()
+		if password, given := u.User.Password(); given {
+			p.password = password
+		}
+	}
+	return p, nil
 }
 
-func (r place) address() string { return net.JoinHostPort(r.Host, strconv.Itoa(r.Port)) }
+func (p place) address() string { return net.JoinHostPort(p.host, p.port) }
 
 // String leaves the password out.
-func (r place) String() string {
-	u := url.URL{Scheme: r.Scheme, Host: r.address(), Path: "/" + r.Vhost, RawPath: "/" + url.PathEscape(r.Vhost)}
-	if r.hasUser {
-		u.User = url.User(r.Username)
+func (p place) String() string {
+	u := url.URL{Scheme: "amqp", Host: p.address(), Path: "/" + p.vhost, RawPath: "/" + url.PathEscape(p.vhost)}
+	if p.secure {
+		u.Scheme = "amqps"
+	}
+	if p.hasUser {
+		u.User = url.User(p.user)
 	}
 	return u.String()
 }

@@ -10,6 +10,7 @@ import (
 
 	"leveret/amqp"
 	"leveret/amqp/wire091"
+	"leveret/bridge"
 )
 
 // played is a socket from which a prepared stream is read.
@@ -27,6 +28,48 @@ func (p *played) Write(b []byte) (int, error) {
 func (p *played) Close() error                     { return nil }
 func (p *played) SetReadDeadline(time.Time) error  { return nil }
 func (p *played) SetWriteDeadline(time.Time) error { return nil }
+
+// FuzzAnswers: whatever the far side sends to a publisher with five messages
+// under way, it is read to its end or to an error, and each of the five is
+// answered once at most.
+func FuzzAnswers(f *testing.F) {
+	ack := func(b []byte, number uint64, multiple bool) []byte {
+		return wire091.AppendMethod(b, channelID, &wire091.BasicAck{DeliveryTag: number, Multiple: multiple})
+	}
+	good := wire091.AppendMethod(nil, channelID, &wire091.BasicReturn{ReplyCode: 312, ReplyText: "NO_ROUTE", Exchange: "x", RoutingKey: "k"})
+	good = wire091.AppendContentHeader(good, channelID, 3, amqp.PropertyList{MessageID: "m"}.Encode())
+	good = wire091.AppendBody(good, channelID, []byte("abc"), 0)
+	f.Add(ack(ack(bytes.Clone(good), 1, false), 4, true))
+	f.Add(wire091.AppendMethod(bytes.Clone(good), channelID, &wire091.BasicNack{DeliveryTag: 3}))
+	f.Add(wire091.AppendMethod(wire091.AppendMethod(nil, 0, &wire091.ConnectionBlocked{Reason: "r"}), 0, &wire091.ConnectionUnblocked{}))
+	f.Add(ack(nil, 6, true))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		target, err := NewTarget(TargetOptions{Options: Options{URL: "amqp://h"}, Exchange: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket := &played{Reader: bytes.NewReader(stream)}
+		c := newConn(&target.farSide, socket, socket)
+		c.silence, c.frameMax = time.Second, frameBytesMax
+		l := newLink(target, c, 5)
+		for range 5 {
+			if err := l.Send(&bridge.Message{Key: "k", Body: []byte("abc"), Props: amqp.PropertyList{MessageID: "m"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.listen()
+		if c.err == nil || errors.Is(c.err, errClosedByUs) {
+			t.Errorf("ended with %v", c.err)
+		}
+		seen := map[uint64]bool{}
+		for a := range l.answers {
+			if a.Number < 1 || a.Number > 5 || seen[a.Number] {
+				t.Errorf("answered %+v", a)
+			}
+			seen[a.Number] = true
+		}
+	})
+}
 
 // FuzzListen: whatever the far side sends after the opening, it is read to its
 // end or to an error, what is held stays within its bounds, and nothing is
