@@ -118,6 +118,7 @@ func appendAck(out []byte, tag uint64, multiple bool) []byte {
 func (r *reader) answerLocked(o *owed) {
 	o.state = answered
 	r.load--
+	r.left = max(r.left-1, 0)
 	r.bytes -= o.bytes
 	if o.id == "" {
 		return

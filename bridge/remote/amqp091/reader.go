@@ -15,7 +15,6 @@ type reader struct {
 	source   *Source
 	conn     *conn
 	prefetch int
-	ready    int64         // messages in the queue when it was opened
 	arrived  chan struct{} // holds a note when the inbox has something, or over was set
 	room     chan struct{} // holds a note when admit may look again
 	working  sync.WaitGroup
@@ -32,6 +31,7 @@ type reader struct {
 	owed   []owed // what the far side waits for an answer to, by rising tag
 	load   int    // of them, those that were not answered
 	bytes  int    // of those
+	left   int    // messages in the queue when it was counted, less what was answered since
 	acked  []sight
 	asked  int   // how many of acked the far side has surely seen once it answers; 0: it was not asked
 	over   error // set once: why nothing that comes is taken any more
@@ -40,25 +40,23 @@ type reader struct {
 
 func newReader(s *Source, c *conn, prefetch int, ready uint32) *reader {
 	return &reader{
-		source: s, conn: c, prefetch: prefetch, ready: int64(ready),
+		source: s, conn: c, prefetch: prefetch, left: int(ready),
 		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 }
 
 func (r *reader) start() {
-	if !r.source.isStream() { // what is counted of a stream is what it keeps
-		r.source.ready.Store(r.ready)
-	}
 	r.source.open.Store(r)
 	r.working.Go(r.listen)
 	r.working.Go(r.beat)
 }
 
-// unsettled is how many messages are under way.
-func (r *reader) unsettled() int {
+// backlog is how many messages waited or were under way when they were counted,
+// without those that were settled since.
+func (r *reader) backlog() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.load
+	return max(r.left, r.load)
 }
 
 // listen reads until the connection ends.
@@ -189,7 +187,7 @@ func (r *reader) counted(m *wire091.QueueDeclareOk) error {
 	if r.asked == 0 {
 		return unexpected(m, channelID)
 	}
-	r.source.ready.Store(int64(m.MessageCount))
+	r.left = int(m.MessageCount) + r.load
 	r.acked = r.acked[min(r.asked-1, len(r.acked)):]
 	r.asked = 0
 	return nil
@@ -230,7 +228,6 @@ func (r *reader) Close() {
 	r.conn.leave()
 	r.working.Wait()
 	r.source.open.Store(nil)
-	r.source.ready.Store(-1)
 	r.source.remembered.leave(r)
 	r.source.tellOffset()
 }

@@ -79,7 +79,6 @@ type Source struct {
 	seed     maphash.Seed
 
 	ignored, rejected atomic.Uint64
-	ready             atomic.Int64           // messages in the queue that are not under way; -1 is unknown
 	open              atomic.Pointer[reader] // nil while there is none
 	resume            atomic.Int64           // offset of the stream to go on from; 0 is begin
 
@@ -117,7 +116,6 @@ func NewSource(o SourceOptions) (*Source, error) {
 		log:      o.Log.With("shovel", o.Name, "source", f.String()),
 		consumer: consumerTag(o.Name), epoch: rand.Text()[:8], seed: maphash.MakeSeed(),
 	}
-	s.ready.Store(-1)
 	if s.resumed = o.Resume; s.resumed == nil {
 		s.resumed = func() int64 { return 0 }
 	}
@@ -139,13 +137,14 @@ func consumerTag(name string) string {
 // String is the queue and the URL without its password.
 func (s *Source) String() string { return "queue " + s.queue + " at " + s.farSide.String() }
 
-// Backlog is known while a link is up, from what the far side says now and then.
+// Backlog is known while a link is up, from what the far side says now and then;
+// what is kept in a stream is not what waits for us.
 func (s *Source) Backlog() (messages int, known bool) {
-	ready, r := s.ready.Load(), s.open.Load()
-	if ready < 0 || r == nil {
+	r := s.open.Load()
+	if r == nil || s.isStream() {
 		return 0, false
 	}
-	return int(ready) + r.unsettled(), true
+	return r.backlog(), true
 }
 
 // Ignored is how many messages were acknowledged and not taken: they had been
