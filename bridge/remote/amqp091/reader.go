@@ -200,6 +200,11 @@ func (r *reader) Take(ctx context.Context) ([]bridge.Message, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		select {
+		case <-r.conn.gone: // what is in the inbox could not be acknowledged
+			return nil, r.conn.lost("link to")
+		default:
+		}
 		r.mu.Lock()
 		batch, over := r.inbox, r.over
 		if len(batch) > 0 {
@@ -217,7 +222,6 @@ func (r *reader) Take(ctx context.Context) ([]bridge.Message, error) {
 		case <-r.arrived:
 		case <-ctx.Done():
 		case <-r.conn.gone:
-			return nil, r.conn.lost("link to")
 		}
 	}
 }

@@ -66,12 +66,16 @@ func TestHostileWhileConsuming(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			verdicts := make(chan []wire091.Method, 1)
+			verdicts, taken := make(chan []wire091.Method, 1), make(chan struct{})
 			_, r := openAt(t, SourceOptions{Reject: true}, 4, func(p *peer) {
 				if _, err := p.feed(0); err != nil {
 					return
 				}
 				p.letters(1, 1)
+				select {
+				case <-taken:
+				case <-t.Context().Done():
+				}
 				if tt.doing == nil {
 					return
 				}
@@ -81,6 +85,7 @@ func TestHostileWhileConsuming(t *testing.T) {
 			if m := take(t, r, 1); m[0].Tag != 1 {
 				t.Errorf("took %+v", m[0])
 			}
+			close(taken)
 			_, err := remotetest.Take(t, r, 100)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), secret) {
 				t.Errorf("Take = %v, want ... %s", err, tt.want)
