@@ -24,7 +24,7 @@ type gateway struct {
 	doors map[string]string
 	// launch is what the command line begins with, as to run in a control group.
 	launch   []string
-	distrust bool // loopback is not trusted, as by default
+	distrust bool // loopback is not trusted
 	proc     *process
 	peak     int64         // most bytes resident in any of the runs so far
 	cost     time.Duration // processor time that the last start took

@@ -168,7 +168,7 @@ func overSocket(r *http.Request) bool {
 // local reports whether whoever asks may look without a login: over a Unix socket,
 // whose file's mode says who may open it, and over loopback where that is trusted.
 // A proxy on this machine that passes requests on without a word looks like
-// somebody who asks from here, so that loopback is not trusted by default.
+// somebody who asks from here, so that the operator can say that it is not.
 func (s *Server) local(r *http.Request) bool {
 	if overSocket(r) {
 		return !passedOn(r)

@@ -243,10 +243,10 @@ type Admin struct {
 	Listen     []string    // listen
 	SocketMode fs.FileMode // socket_mode
 	// TrustLoopback lets who asks over the loopback interface look without a
-	// login. It is for machines with no reverse proxy in front of this door:
-	// one that passes requests on without saying so (Forwarded,
-	// X-Forwarded-For, X-Real-IP, Via) would let everybody look. Who may open
-	// the Unix socket may look in any case. [false; restart]
+	// login. It must be off where a reverse proxy on this machine passes
+	// requests on without saying so (Forwarded, X-Forwarded-For, X-Real-IP,
+	// Via): that one would let everybody look. Who may open the Unix socket
+	// may look in any case. [true; restart]
 	TrustLoopback bool // trust_loopback
 }
 

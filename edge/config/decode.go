@@ -46,7 +46,7 @@ func defaults() *Config {
 			Listen: []string{"127.0.0.1:1883"}, SocketMode: socketMode, Anonymous: AnonymousLoopback, TopicDots: ExactDots, ClientIDTakeover: SameUser,
 			CertificateLogin: NoName, CertificateClientID: NoName, Redirect: Temporary, Proxied: proxied(),
 		},
-		Admin: Admin{Listen: []string{"127.0.0.1:15672"}, SocketMode: socketMode},
+		Admin: Admin{Listen: []string{"127.0.0.1:15672"}, SocketMode: socketMode, TrustLoopback: true},
 	}
 }
 

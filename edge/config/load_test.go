@@ -42,7 +42,7 @@ func TestDefaults(t *testing.T) {
 			CertificateClientID: "none", Redirect: "temporary", ConnectionsMax: profile.connections(), MQTTLimits: profile.mqttLimits(),
 			Proxied: Proxied{ProxyFrom: []string{"127.0.0.0/8", "::1/128"}},
 		},
-		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}, SocketMode: 0o660},
+		Admin:   Admin{Listen: []string{"127.0.0.1:15672"}, SocketMode: 0o660, TrustLoopback: true},
 		Spool:   Spool{CommitWindow: profile.commitWindow(), CommitsPerSecond: profile.commitsPerSecond(), Sync: true},
 		Devices: Devices{Max: profile.devices()},
 		Users: []User{{
@@ -113,7 +113,7 @@ exchange = "amq.topic"
 [admin]
 listen = [":15672", "unix:/run/b.sock"]
 socket_mode = "0640"
-trust_loopback = true
+trust_loopback = false
 [spool]
 max_bytes = "1.5GiB"
 commit_window = "7ms"
@@ -263,7 +263,7 @@ target = {exchange = "amq.topic"}
 			Routes:  []MQTTRoute{{Topic: "z/#", Exchange: "amq.topic"}},
 			Proxied: Proxied{ProxyProtocol: true, ProxyFrom: []string{"10.0.0.0/8"}},
 		},
-		Admin:   Admin{Listen: []string{":15672", "unix:/run/b.sock"}, SocketMode: 0o640, TrustLoopback: true},
+		Admin:   Admin{Listen: []string{":15672", "unix:/run/b.sock"}, SocketMode: 0o640},
 		Spool:   Spool{MaxBytes: 3 << 29, CommitWindow: 7 * time.Millisecond, CommitsPerSecond: 25, CardEndurance: 80},
 		Devices: Devices{Max: 12, SilentAfter: 15 * time.Minute, Rules: []DeviceRule{{"meter-*", time.Hour}, {"display", 0}}},
 		Users: []User{{
