@@ -47,7 +47,7 @@ target = { exchange = "amq.topic" }
 // rough is an uplink as sites have it, with the breaks close together. A
 // connection that is cut is known to be cut by both sides, so that a test need
 // not wait until RabbitMQ gives one up.
-const rough = "ok 600ms; reset; ok 400ms; stall 300ms; reset; slow 30k 500ms; refuse 200ms"
+const rough = "ok 1s; reset; ok 800ms; stall 300ms; reset; slow 60k 1s; refuse 200ms"
 
 // cloudQueue declares a durable queue at RabbitMQ, for one test.
 func cloudQueue(t *testing.T, name string, args amqp091.Table) *amqp091.Channel {

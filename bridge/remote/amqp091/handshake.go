@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"leveret/amqp"
@@ -39,7 +38,7 @@ func (c *conn) login() error {
 	}
 	var tune wire091.ConnectionTune
 	err = c.call(0, startOk, &tune)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, io.EOF) {
 		// Before there was a way to say so, brokers refused a login like this.
 		return fmt.Errorf("the far side left at the login: are user and password right? (%w)", err)
 	}
