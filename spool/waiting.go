@@ -1,5 +1,7 @@
 package spool
 
+import "iter"
+
 // Waiting is a FIFO of promises, each held back until the log is durable up to
 // its LSN. Nothing overtakes: a promise that needs no disk waits behind those
 // that do. The zero value is ready. It has no lock of its own.
@@ -18,6 +20,17 @@ func (w *Waiting[T]) Push(lsn LSN, v T) { w.held = append(w.held, held[T]{lsn, v
 
 // Len is how many are waiting.
 func (w *Waiting[T]) Len() int { return len(w.held) - w.next }
+
+// All gives the promises that wait, the oldest first.
+func (w *Waiting[T]) All() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for i := w.next; i < len(w.held); i++ {
+			if !yield(w.held[i].v) {
+				return
+			}
+		}
+	}
+}
 
 // Pop takes the oldest promise if it may be given, knowing that the log is
 // durable up to upTo.

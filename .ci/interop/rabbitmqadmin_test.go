@@ -26,8 +26,8 @@ func TestRabbitMQAdmin(t *testing.T) {
 	}
 	for _, args := range []string{
 		"list queues name messages messages_ready messages_unacknowledged consumers durable auto_delete exclusive state type",
-		"list connections user vhost user_provided_name protocol state channels peer_host auth_mechanism channel_max",
-		"list channels name number user consumer_count messages_unacknowledged state",
+		"list connections user vhost user_provided_name protocol state channels peer_host auth_mechanism channel_max frame_max ssl type send_pend user_who_performed_action",
+		"list channels name number user vhost consumer_count messages_unacknowledged prefetch_count global_prefetch_count confirm transactional messages_unconfirmed messages_uncommitted acks_uncommitted state connection_details.peer_host user_who_performed_action",
 		"list consumers consumer_tag ack_required exclusive prefetch_count active queue.name channel_details.number",
 		"list bindings source destination destination_type routing_key",
 		"list vhosts name messages tracing",

@@ -130,6 +130,9 @@ type Identity struct {
 	// End is told that the broker wants the connection ended, and why. It is
 	// called with locks held and must only leave a note; nil is not to be asked.
 	End func(why *amqp.Error)
+	// State tells operators what the door knows; nil is nothing. It may be called
+	// by anybody, with no lock held.
+	State func() LinkState
 }
 
 // Terms are what a connection and its door have agreed on, for operators.

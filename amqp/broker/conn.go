@@ -68,6 +68,14 @@ func (c *Conn) OpenChannel(number int) *Session {
 	return s
 }
 
+// Describe has operators see what its door knows of a channel. state may be called
+// by anybody, with no lock held.
+func (s *Session) Describe(state func() ChannelState) {
+	s.conn.v.mu.Lock()
+	defer s.conn.v.mu.Unlock()
+	s.state = state
+}
+
 // Close ends the connection: what was not settled goes back to its queues at
 // its old place, consumers end, exclusive queues are deleted. The LSN covers
 // all of it. It may be called twice.

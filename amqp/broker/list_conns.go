@@ -12,7 +12,23 @@ type ConnStatus struct {
 	Conn *Conn
 	Identity
 	Traffic
+	LinkState
 	Channels int // sessions
+}
+
+// LinkState is what a door knows of a connection, for operators.
+type LinkState struct {
+	Blocked bool // the peer was told that its publishing is held back
+	// Octets to and from the peer, and in how many pieces. All are 0 where the
+	// door does not count them.
+	OctetsIn, ReadsIn, OctetsOut, WritesOut uint64
+}
+
+// ChannelState is what a door knows of a channel, for operators.
+type ChannelState struct {
+	Confirms, Transactional bool
+	Prefetch                int // of consumers to come; 0 is none
+	Unconfirmed             int // messages
 }
 
 // Peers gives the connections that come from outside, by vhost and age.
@@ -24,6 +40,11 @@ func (b *Broker) Peers() (list []*ConnStatus) {
 			}
 		}
 	})
+	for _, st := range list { // doors have locks of their own
+		if st.State != nil {
+			st.LinkState = st.State()
+		}
+	}
 	slices.SortFunc(list, func(a, b *ConnStatus) int { return byPeer(a.Conn, b.Conn) })
 	return list
 }
@@ -38,7 +59,13 @@ type SessionStatus struct {
 	Number    int
 	Consumers int
 	Unacked   int
-	Prefetch  int // for all its consumers together; 0 is none
+	// GlobalPrefetch is for all its consumers together; 0 is none.
+	GlobalPrefetch int
+	ChannelState
+	// Of its transaction: messages, and deliveries to be settled.
+	Uncommitted, AcksUncommitted int
+
+	state func() ChannelState
 }
 
 // Channels gives the numbered sessions of all peers, by connection and number.
@@ -47,15 +74,30 @@ func (b *Broker) Channels() (list []*SessionStatus) {
 		for c := range v.conns {
 			for _, s := range c.sessions {
 				if s.number > 0 {
-					list = append(list, &SessionStatus{c, s.number, len(s.consumers), s.unsettled(), s.prefetch})
+					list = append(list, s.statusLocked())
 				}
 			}
 		}
 	})
+	for _, st := range list { // doors have locks of their own
+		if st.state != nil {
+			st.ChannelState = st.state()
+		}
+	}
 	slices.SortFunc(list, func(a, b *SessionStatus) int {
 		return cmp.Or(byPeer(a.Conn, b.Conn), cmp.Compare(a.Number, b.Number))
 	})
 	return list
+}
+
+func (s *Session) statusLocked() *SessionStatus {
+	st := &SessionStatus{
+		Conn: s.conn, Number: s.number, Consumers: len(s.consumers), Unacked: s.unsettled(), GlobalPrefetch: s.prefetch, state: s.state,
+	}
+	if s.tx != nil {
+		st.Uncommitted, st.AcksUncommitted = len(s.tx.publishes), len(s.tx.settles)
+	}
+	return st
 }
 
 // unsettled counts the deliveries that are.

@@ -23,7 +23,9 @@ type Session struct {
 	strained     bool // a consumer waits for the bounds of all unsettled together
 	prefetch     int  // for all consumers together; 0 is no limit
 	closed       bool
-	answers      *queue // of its consumer of answers, see ReplyTo
+	tx           *Tx                 // the one it has begun; nil before
+	state        func() ChannelState // what its door knows of it; nil is nothing
+	answers      *queue              // of its consumer of answers, see ReplyTo
 
 	// The exchange published to last, so that a run of messages to one exchange
 	// asks once.

@@ -12,7 +12,8 @@ import (
 // seen by anybody before Commit. A session has one at a time, and its reader
 // alone uses it.
 type Tx struct {
-	session   *Session
+	session *Session
+	// Changed with the vhost's lock held: operators look.
 	publishes []Publish
 	settles   []Settlement // each of one tag, whose delivery is marked as promised
 }
@@ -23,7 +24,13 @@ const txMessagesMax = 65_536
 
 // Begin makes an empty transaction. It needs no end: a session that is closed
 // rolls it back.
-func (s *Session) Begin() *Tx { return &Tx{session: s} }
+func (s *Session) Begin() *Tx {
+	v := s.conn.v
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s.tx = &Tx{session: s}
+	return s.tx
+}
 
 // Publish adds messages. What the broker would refuse is refused at once, as
 // an *amqp.Error about the message after those taken.
@@ -104,11 +111,11 @@ func (t *Tx) Rollback() {
 }
 
 func (t *Tx) empty() {
-	t.publishes, t.settles = nil, nil
 	s := t.session
 	v := s.conn.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	t.publishes, t.settles = nil, nil
 	s.conn.txBytes -= s.txBytes
 	s.txBytes = 0
 }

@@ -1,6 +1,8 @@
 package server091
 
 import (
+	"sync/atomic"
+
 	"leveret/amqp"
 	"leveret/amqp/broker"
 	"leveret/amqp/wire091"
@@ -18,6 +20,13 @@ type channel struct {
 	tx        *transaction // after tx.select; nil before
 	content   content
 	gone      bool // closed; somebody may still have it in hand
+	shown     shown
+}
+
+// shown is what operators see of a channel; the reader writes it.
+type shown struct {
+	confirms, tx atomic.Bool
+	prefetch     atomic.Int32
 }
 
 // unopened answers a method on a channel that is not open.
@@ -45,6 +54,12 @@ func (c *conn) unopened(id uint16, m wire091.MethodID) error {
 		return c.refuse(0, 0, err)
 	}
 	ch := &channel{id: id, session: c.core.OpenChannel(int(id))}
+	ch.session.Describe(func() broker.ChannelState {
+		return broker.ChannelState{
+			Confirms: ch.shown.confirms.Load(), Transactional: ch.shown.tx.Load(),
+			Prefetch: int(ch.shown.prefetch.Load()), Unconfirmed: c.out.unconfirmed(id),
+		}
+	})
 	c.channels[id] = ch
 	c.last = nil
 	c.s.counts.channelsNow.Add(1)

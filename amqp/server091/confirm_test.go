@@ -147,6 +147,9 @@ func TestBlockedWhileTheSpoolIsFull(t *testing.T) {
 		go p.do(publishWith(1, m, persistent, "a"), publishWith(1, m, persistent, "b"), &wire091.BasicQos{})
 		p.quiet()
 		p.heard("0 connection.blocked low on disk")
+		if !r.broker.Peers()[0].Blocked {
+			t.Error("operators do not see that it is blocked")
+		}
 		time.Sleep(time.Hour)
 		p.heard("")
 		r.log.SetFull(false)

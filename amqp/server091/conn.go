@@ -42,8 +42,9 @@ type conn struct {
 	closing  map[uint16]struct{}
 	answered bool // our connection.close was, see answers
 	holding  int  // bytes of half-received bodies, see contentBytesMax
-	blocked  bool // the peer was told that its publishing is held back
 	due      bool // promises were made that nobody was told of, see speak
+	// blocked: the peer was told that its publishing is held back. Operators look.
+	blocked atomic.Bool
 
 	names   names
 	args    wire091.Reader
@@ -84,7 +85,8 @@ type meter struct {
 	total *atomic.Uint64
 	// reads counts the socket's answers. The writer watches it: a peer whose
 	// bytes come is alive.
-	reads atomic.Uint64
+	reads  atomic.Uint64
+	octets atomic.Uint64
 	// paused says that the reader does not listen: silence is then our doing.
 	paused atomic.Bool
 }
@@ -104,7 +106,17 @@ func (m *meter) ReadLent(size int) (buf []byte, n int, err error) {
 
 func (m *meter) count(n int) {
 	m.reads.Add(1)
+	m.octets.Add(uint64(n))
 	m.total.Add(uint64(n))
+}
+
+// state is what operators see of the connection.
+func (c *conn) state() broker.LinkState {
+	return broker.LinkState{
+		Blocked:  c.blocked.Load(),
+		OctetsIn: c.in.octets.Load(), ReadsIn: c.in.reads.Load(),
+		OctetsOut: c.out.octets.Load(), WritesOut: c.out.writes.Load(),
+	}
 }
 
 // serve runs a connection after its handshake, to its end.

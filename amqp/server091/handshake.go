@@ -177,6 +177,7 @@ func errTune(what string, got uint32, detail, how, bound string, allowed int) er
 func (c *conn) enter(vhost string) error {
 	out := newWriter(c)
 	c.out, c.who.End = out, c.forced
+	c.who.State = c.state
 	_, secure := c.nc.(*tls.Conn)
 	c.who.Terms = broker.Terms{
 		TLS: secure, Mechanism: c.mechanism, Heartbeat: c.heartbeat, FrameMax: c.frameMax, ChannelMax: c.channelMax,

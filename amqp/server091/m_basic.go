@@ -18,6 +18,7 @@ func (c *conn) basicQos(ch *channel, m *wire091.BasicQos) error {
 		ch.session.SetPrefetch(int(m.PrefetchCount))
 	} else {
 		ch.prefetch = int(m.PrefetchCount)
+		ch.shown.prefetch.Store(int32(m.PrefetchCount))
 	}
 	c.reply(ch.id, 0, &wire091.BasicQosOk{})
 	return nil

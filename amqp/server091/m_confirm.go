@@ -12,6 +12,7 @@ func (c *conn) confirmSelect(ch *channel, m *wire091.ConfirmSelect) error {
 		return amqp.Errorf(amqp.PreconditionFailed, "cannot switch from tx to confirm mode")
 	}
 	ch.confirms = true
+	ch.shown.confirms.Store(true)
 	c.answer(ch, m.NoWait, 0, &wire091.ConfirmSelectOk{})
 	return nil
 }

@@ -24,6 +24,7 @@ func (c *conn) txSelect(ch *channel) error {
 	}
 	if ch.tx == nil {
 		ch.tx = &transaction{core: ch.session.Begin()}
+		ch.shown.tx.Store(true)
 	}
 	c.reply(ch.id, 0, &wire091.TxSelectOk{})
 	return nil

@@ -75,20 +75,20 @@ func whyNoRoom(log spool.Log) string {
 // tellBlocked sends connection.blocked, once, to a client that knows it. It
 // does not stand in line: what is before it there waits for the disk.
 func (c *conn) tellBlocked(reason string) {
-	if c.blocked {
+	if c.blocked.Load() {
 		return
 	}
-	c.blocked = true
+	c.blocked.Store(true)
 	if c.client.connectionBlocked {
 		c.out.urge(&wire091.ConnectionBlocked{Reason: reason})
 	}
 }
 
 func (c *conn) tellUnblocked() {
-	if !c.blocked {
+	if !c.blocked.Load() {
 		return
 	}
-	c.blocked = false
+	c.blocked.Store(false)
 	if c.client.connectionBlocked {
 		c.out.urge(&wire091.ConnectionUnblocked{})
 	}

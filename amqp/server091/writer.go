@@ -28,6 +28,8 @@ type writer struct {
 	beats  atomic.Bool  // pulse says that it is time
 
 	counts *counts
+	octets atomic.Uint64 // written to this peer since its handshake
+	writes atomic.Uint64
 	pool   *sync.Pool
 	log    *slog.Logger
 	nc     net.Conn
@@ -236,6 +238,18 @@ func (w *writer) round() (moved <-chan struct{}, err error) {
 	return moved, nil
 }
 
+// unconfirmed counts the messages of a channel whose confirms are still in line.
+func (w *writer) unconfirmed(channel uint16) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range w.line.All() {
+		if p.channel == channel && (p.kind == promiseAck || p.kind == promiseNack) {
+			n += int(p.count)
+		}
+	}
+	return n
+}
+
 // giveUp ends the connection because the log will never be durable further.
 func (w *writer) giveUp() {
 	w.end(connectionClose(0, errSpoolFailed), 0)
@@ -311,6 +325,8 @@ func (w *writer) flush() error {
 	w.beat.wrote = true
 	n, err := w.pack.write(w.writePatience, !w.direct)
 	w.counts.bytesOut.Add(uint64(n))
+	w.octets.Add(uint64(n))
+	w.writes.Add(1)
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
 	}

@@ -54,6 +54,9 @@ type conn struct {
 	// The reader replaces it, both read it.
 	subs atomic.Pointer[subscriptions]
 
+	// Octets from and to the client, and in how many pieces, for operators.
+	octetsIn, reads, octetsOut, writes atomic.Uint64
+
 	sysDue atomic.Bool    // the writer is to tell of the $SYS tree
 	outbox atomic.Bool    // the core has deliveries, set by its wake function
 	stage  atomic.Int32   // of the writer's goroutine, see stageClosed
@@ -101,6 +104,7 @@ type source struct {
 func (s *source) Read(b []byte) (n int, err error) {
 	for since := time.Now(); ; {
 		if n, err = s.Socket.Read(b); n > 0 || !s.early(err, since) {
+			s.conn.countRead(n)
 			return n, err
 		}
 	}
@@ -110,8 +114,21 @@ func (s *source) Read(b []byte) (n int, err error) {
 func (s *source) ReadLent(size int) (buf []byte, n int, err error) {
 	for since := time.Now(); ; {
 		if buf, n, err = s.Socket.ReadLent(size); !s.early(err, since) {
+			s.conn.countRead(n)
 			return buf, n, err
 		}
+	}
+}
+
+func (c *conn) countRead(read int) {
+	c.octetsIn.Add(uint64(read))
+	c.reads.Add(1)
+}
+
+// state is what operators see of the connection.
+func (c *conn) state() broker.LinkState {
+	return broker.LinkState{
+		OctetsIn: c.octetsIn.Load(), ReadsIn: c.reads.Load(), OctetsOut: c.octetsOut.Load(), WritesOut: c.writes.Load(),
 	}
 }
 

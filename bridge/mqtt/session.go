@@ -141,6 +141,7 @@ func (c *conn) join() error {
 		Protocol: "MQTT " + c.version.String(),
 		Terms:    broker.Terms{Heartbeat: c.keepAlive},
 		End:      c.forced,
+		State:    c.state,
 		Door:     true,
 	}
 	_, who.Terms.TLS = c.socket.(*tls.Conn)

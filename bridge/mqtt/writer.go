@@ -251,6 +251,7 @@ func (w *writer) settle() error {
 // connection is ending there is less of it, and once.
 func (w *writer) send() error {
 	n, err := w.source.Try(w.buf)
+	w.countWritten(n)
 	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
 	if w.direct || len(w.buf) == 0 {
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -262,6 +263,7 @@ func (w *writer) send() error {
 	for slow := true; slow; {
 		w.grantTime(time.Now().Add(w.door.WriteTimeout))
 		n, err = w.socket.Write(rest)
+		w.countWritten(n)
 		rest = rest[n:]
 		slow = n > 0 && errors.Is(err, os.ErrDeadlineExceeded) && w.source.Direct() && !w.hasEnded()
 	}
@@ -274,6 +276,13 @@ func (w *writer) send() error {
 		return fmt.Errorf("write to the client: %w", err)
 	}
 	return nil
+}
+
+func (w *writer) countWritten(written int) {
+	if written > 0 {
+		w.octetsOut.Add(uint64(written))
+		w.writes.Add(1)
+	}
 }
 
 // grantTime sets the deadline of writes, or that of last words.

@@ -5,16 +5,25 @@ import (
 )
 
 type channelView struct {
-	Name       string      `json:"name"`
-	Number     int         `json:"number"`
-	VHost      string      `json:"vhost"`
-	User       string      `json:"user"`
-	Node       string      `json:"node"`
-	State      string      `json:"state"`
-	Consumers  int         `json:"consumer_count"`
-	Unacked    int         `json:"messages_unacknowledged"`
-	Prefetch   int         `json:"global_prefetch_count"`
-	Connection detailsView `json:"connection_details"`
+	Name   string `json:"name"`
+	Number int    `json:"number"`
+	VHost  string `json:"vhost"`
+	User   string `json:"user"`
+	Node   string `json:"node"`
+	State  string `json:"state"`
+	// By is who opened it: its user.
+	By        string `json:"user_who_performed_action"`
+	Consumers int    `json:"consumer_count"`
+	Unacked   int    `json:"messages_unacknowledged"`
+	// Prefetch is for each consumer to come, GlobalPrefetch for all together.
+	Prefetch       int         `json:"prefetch_count"`
+	GlobalPrefetch int         `json:"global_prefetch_count"`
+	Confirm        bool        `json:"confirm"`
+	Transactional  bool        `json:"transactional"`
+	Unconfirmed    int         `json:"messages_unconfirmed"`
+	Uncommitted    int         `json:"messages_uncommitted"`
+	AcksWaiting    int         `json:"acks_uncommitted"`
+	Connection     detailsView `json:"connection_details"`
 }
 
 func (v *channelView) title() string { return v.Name }
@@ -52,9 +61,12 @@ func (s *Server) channel(q *request) (any, error) {
 }
 
 func (s *Server) channelView(c *broker.SessionStatus) *channelView {
+	user := c.Conn.Identity().User
 	v := &channelView{
-		Number: c.Number, VHost: c.Conn.VHost(), User: c.Conn.Identity().User, Node: s.o.Node, State: "running",
-		Consumers: c.Consumers, Unacked: c.Unacked, Prefetch: c.Prefetch, Connection: details(c.Conn),
+		Number: c.Number, VHost: c.Conn.VHost(), User: user, By: user, Node: s.o.Node, State: "running",
+		Consumers: c.Consumers, Unacked: c.Unacked, Prefetch: c.Prefetch, GlobalPrefetch: c.GlobalPrefetch,
+		Confirm: c.Confirms, Transactional: c.Transactional, Unconfirmed: c.Unconfirmed,
+		Uncommitted: c.Uncommitted, AcksWaiting: c.AcksUncommitted, Connection: details(c.Conn),
 	}
 	v.Name = channelName(v.Connection.Name, v.Number)
 	return v

@@ -30,7 +30,15 @@ type connectionView struct {
 	Connected  int64          `json:"connected_at,omitempty"`
 	Client     map[string]any `json:"client_properties"`
 	UserName   string         `json:"user_provided_name,omitempty"`
+	By         string         `json:"user_who_performed_action"`
 	ClientID   string         `json:"client_id,omitempty"` // MQTT
+	// Octets on the socket, and in how many pieces; what waits to be sent is not
+	// told by the kernel.
+	RecvOctets uint64 `json:"recv_oct"`
+	RecvCount  uint64 `json:"recv_cnt"`
+	SendOctets uint64 `json:"send_oct"`
+	SendCount  uint64 `json:"send_cnt"`
+	SendWaits  int    `json:"send_pend"`
 	// Messages and the bytes of their bodies, of the client and for it.
 	MessagesIn  uint64 `json:"messages_in"`
 	BytesIn     uint64 `json:"bytes_in"`
@@ -111,7 +119,11 @@ func (s *Server) connectionView(p *broker.ConnStatus) *connectionView {
 		Protocol: protocolName(p.Protocol), State: "running", Channels: p.Channels,
 		SSL: p.Terms.TLS, Mechanism: p.Terms.Mechanism, FrameMax: p.Terms.FrameMax, ChannelMax: p.Terms.ChannelMax,
 		Timeout: int(p.Terms.Heartbeat.Seconds()), Client: map[string]any{}, UserName: p.Name, ClientID: p.Client,
+		By: p.User, RecvOctets: p.OctetsIn, RecvCount: p.ReadsIn, SendOctets: p.OctetsOut, SendCount: p.WritesOut,
 		MessagesIn: p.In, BytesIn: p.InBytes, MessagesOut: p.Out, BytesOut: p.OutBytes,
+	}
+	if p.Blocked {
+		v.State = "blocked"
 	}
 	v.PeerHost, v.PeerPort = hostPort(p.Peer)
 	v.Host, v.Port = hostPort(p.Identity.Host)

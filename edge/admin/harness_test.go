@@ -117,6 +117,9 @@ func (g *gateway) fill() {
 		User: "root", Name: "worker", Peer: "[fe80::1]:5", Protocol: "AMQP 0-9-1",
 		About: amqp.Table{{Key: "connection_name", Value: "worker"}, {Key: "product", Value: "<b>"}}.AppendTo(nil),
 		Terms: broker.Terms{TLS: true, Mechanism: "PLAIN", Heartbeat: time.Minute, FrameMax: 131072, ChannelMax: 2047},
+		State: func() broker.LinkState {
+			return broker.LinkState{Blocked: true, OctetsIn: 11, ReadsIn: 2, OctetsOut: 33, WritesOut: 4}
+		},
 	})
 	own := connect("/", broker.Identity{})
 	declare := func(c *broker.Conn, name string, args amqp.Table) {
@@ -127,6 +130,7 @@ func (g *gateway) fill() {
 	declare(own, "other", nil)
 	declare(g.worker, "a/b c", amqp.Table{{Key: "x-note", Value: []any(nil)}, {Key: "x-nan", Value: nan}, {Key: "x-max-length", Value: int32(9)}}[1:])
 	session := g.worker.OpenChannel(3)
+	session.Describe(func() broker.ChannelState { return broker.ChannelState{Confirms: true, Prefetch: 5, Unconfirmed: 7} })
 	consumer, err := session.Consume("a/b c", broker.ConsumerSpec{Tag: "tag", Prefetch: 5})
 	g.must(err)
 	consumer.Start()

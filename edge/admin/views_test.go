@@ -77,12 +77,13 @@ func TestViews(t *testing.T) {
 	worker := url.PathEscape("[fe80::1]:5 -> 127.0.0.1:1")
 	for target, want := range map[string]string{
 		"/api/connections/" + worker: `{"name":"[fe80::1]:5 -\u003e 127.0.0.1:1","vhost":"lab/a","user":"root","node":"leveret@test","type":"network",
-			"protocol":"AMQP 0-9-1","state":"running","channels":1,"peer_host":"fe80::1","peer_port":5,"host":"127.0.0.1","port":1,"ssl":true,
+			"protocol":"AMQP 0-9-1","state":"blocked","channels":1,"peer_host":"fe80::1","peer_port":5,"host":"127.0.0.1","port":1,"ssl":true,
 			"auth_mechanism":"PLAIN","frame_max":131072,"channel_max":2047,"timeout":60,"connected_at":1700000001000,
 			"client_properties":{"connection_name":"worker","product":"\u003cb\u003e"},"user_provided_name":"worker",
-			"messages_in":0,"bytes_in":0,"messages_out":0,"bytes_out":0}`,
+			"user_who_performed_action":"root","recv_oct":11,"recv_cnt":2,"send_oct":33,"send_cnt":4,"send_pend":0,"messages_in":0,"bytes_in":0,"messages_out":0,"bytes_out":0}`,
 		"/api/channels/" + worker + "%20%283%29": `{"name":"[fe80::1]:5 -\u003e 127.0.0.1:1 (3)","number":3,"vhost":"lab/a","user":"root","node":"leveret@test",
-			"state":"running","consumer_count":1,"messages_unacknowledged":0,"global_prefetch_count":0,
+			"state":"running","consumer_count":1,"messages_unacknowledged":0,"prefetch_count":5,"global_prefetch_count":0,
+			"confirm":true,"transactional":false,"messages_unconfirmed":7,"messages_uncommitted":0,"acks_uncommitted":0,"user_who_performed_action":"root",
 			"connection_details":{"name":"[fe80::1]:5 -\u003e 127.0.0.1:1","peer_host":"fe80::1","peer_port":5}}`,
 		"/api/queues/lab%2Fa/a%2Fb%20c": `{"name":"a/b c","vhost":"lab/a","node":"leveret@test","type":"classic","state":"running","durable":true,
 			"auto_delete":false,"exclusive":false,"arguments":{"x-nan":"NaN","x-max-length":9},"messages":0,"messages_ready":0,
