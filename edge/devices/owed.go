@@ -1,8 +1,8 @@
 package devices
 
 import (
-	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -56,16 +56,24 @@ func (r *Registry) oweLocked(notes []broker.Note) {
 	if len(notes) == 0 {
 		return
 	}
-	number := func(n broker.Note) int { i, _ := strconv.Atoi(n.Name); return i }
-	slices.SortFunc(notes, func(a, b broker.Note) int { return cmp.Compare(number(a), number(b)) })
+	inOrder := make([]*Event, len(notes))
 	for _, n := range notes {
 		r.owed = append(r.owed, n.Name)
 		ev, err := decodeEvent(n.Value)
+		at, odd := strconv.Atoi(n.Name)
+		if err = errors.Join(err, odd); err == nil && uint(at) >= uint(len(notes)) {
+			err = errors.New("one before it is missing")
+		}
 		if err != nil {
 			r.o.Log.Error("an event that was to be published cannot be read", "note", n.Name, "err", err)
 			continue
 		}
-		r.told = append(r.told, ev)
+		inOrder[at] = &ev
+	}
+	for _, ev := range inOrder {
+		if ev != nil {
+			r.told = append(r.told, *ev)
+		}
 	}
 	r.o.Alarm(r.o.Now())
 }

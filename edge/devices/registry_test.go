@@ -564,3 +564,24 @@ func TestForgetAndConfigure(t *testing.T) {
 	g.devices.Configure(Rules{Max: 1})
 	g.counts(1, 0, 0)
 }
+
+// TestDamagedEventsAreLeftOut: one that cannot be read stops no other, and is not
+// met again.
+func TestDamagedEventsAreLeftOut(t *testing.T) {
+	g := newGateway(t, Rules{})
+	good := Event{Kind: Silent, Device: "a"}
+	_, err := g.core.KeepNotes([]broker.Note{
+		{Kind: owedKind, Name: "0", Value: []byte{9}}, {Kind: owedKind, Name: "1", Value: good.encode()},
+		{Kind: owedKind, Name: "7", Value: good.encode()}, {Kind: owedKind, Name: "x", Value: good.encode()},
+	})
+	g.must(err)
+	g.cut(0)
+	g.pass(time.Second)
+	g.expect("silent.a")
+	g.cut(0)
+	if left := g.core.TakeNotes(owedKind); len(left) > 0 {
+		t.Errorf("%d notes are left", len(left))
+	}
+	g.pass(time.Second)
+	g.expect()
+}
