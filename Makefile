@@ -76,14 +76,18 @@ cross: ## static linux binaries for armv6, arm64, amd64: size checked, foreign o
 interop: build $(NODE_PACKAGES) ## real clients, real peers, kills and power cuts against bin/leveret
 	$(TRIAL) $(GO) test -count=1 -v -timeout 25m -parallel 4 $(INTEROP)
 
+# What the spool writes, and what it takes on the disk.
+WEAR := FullVolume|SpaceComesBack|WriteAmplification|ConsumedInTime|DrainCost|TrickledBacklog
+
 # The tests of faults, in the order of .ci/README.md; SOAK gives them their large numbers.
 FAULTS := ^(TestIOFaults|TestStalls|TestFullVolumes|TestDamagedFiles|TestPowerCuts|TestKills|TestSpool32)$$
 
-soak: build $(NODE_PACKAGES) ## what is written to the disk, its faults and power cuts in large numbers (as root), then the whole story again and again for SOAKTIME (1h)
-	$(GO) test -count=1 -tags soak -timeout 20m -run 'FullVolume|SpaceComesBack|WriteAmplification|ConsumedInTime|DrainCost' ./spool/disk
+soak: build $(NODE_PACKAGES) ## what is written to the disk, rates and memory, faults and power cuts in large numbers (as root), then the whole story again and again for SOAKTIME (1h)
+	$(GO) test -count=1 -tags soak -timeout 30m -run '$(WEAR)' ./spool/disk
 	SIM_SEEDS=1000000 $(GO) test -count=1 -timeout 0 -run '^TestSimulation$$' ./spool/disk
 	$(GO) test -count=1 -timeout 0 -run '^TestBroker$$' ./spool/disk -sim.seeds=100000
 	$(TRIAL) SPOOL_CUTS=100 $(GO) test -count=1 -v -timeout 0 -run '^TestSpoolCuts$$' $(INTEROP)
+	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^(TestBacklog|TestPublishBesideAFile)$$' $(INTEROP)
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '$(FAULTS)' $(INTEROP)
 	$(TRIAL) SOAK=$(SOAKTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestStory$$' $(INTEROP)
 
