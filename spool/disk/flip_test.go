@@ -39,25 +39,47 @@ func flipSeeds(t *testing.T) (first, n uint64) {
 	return 1, 1
 }
 
-// damages are what may become of a file. Half of them are one bit.
-var damages = []struct {
+type damage struct {
 	name string
 	do   func(r *rand.Rand, b []byte) []byte
-}{
+}
+
+// on damages what was written to a file; zeros behind it are a hole.
+func (d damage) on(r *rand.Rand) func([]byte) []byte {
+	return func(b []byte) []byte {
+		used := len(bytes.TrimRight(b, "\x00"))
+		if used == 0 {
+			used = min(len(b), 64)
+		}
+		left := d.do(r, b[:used:used])
+		if len(left) == 0 {
+			return nil
+		}
+		return append(left, b[used:]...)
+	}
+}
+
+// damages are what may become of a file. Half of them are one bit; nil stands for a
+// file that is gone.
+var damages = []damage{
+	{"a bit is another", anotherBit},
+	{"a bit is another", anotherBit},
 	{"a bit is another", anotherBit},
 	{"a bit is another", anotherBit},
 	{"a bit is another", anotherBit},
 	{"a bit of the beginning is another", func(r *rand.Rand, b []byte) []byte {
 		return append(anotherBit(r, b[:min(32, len(b))]), b[min(32, len(b)):]...)
 	}},
-	{"the end is cut", func(r *rand.Rand, b []byte) []byte { return b[:len(b)-1-r.IntN(len(b))] }},
+	{"nothing is left in it", func(*rand.Rand, []byte) []byte { return []byte{} }},
+	{"it is gone", nil},
+	{"the end is cut", func(r *rand.Rand, b []byte) []byte { return b[:r.IntN(len(b)+1)] }},
 	{"a sector is zero", func(r *rand.Rand, b []byte) []byte {
-		at := r.IntN(len(b)) / 512 * 512
+		at := r.IntN(len(b)+1) / 512 * 512
 		clear(b[at:min(at+512, len(b))])
 		return b
 	}},
 	{"a sector is noise", func(r *rand.Rand, b []byte) []byte {
-		at := r.IntN(len(b)) / 512 * 512
+		at := r.IntN(len(b)+1) / 512 * 512
 		for i := range b[at:min(at+512, len(b))] {
 			b[at+i] = byte(r.Uint32())
 		}
@@ -66,6 +88,9 @@ var damages = []struct {
 }
 
 func anotherBit(r *rand.Rand, b []byte) []byte {
+	if len(b) == 0 {
+		return b
+	}
 	b[r.IntN(len(b))] ^= 1 << r.IntN(8)
 	return b
 }
@@ -105,16 +130,13 @@ func TestDamagedFiles(t *testing.T) {
 			damage := damages[random.IntN(len(damages))]
 			dir := filepath.Join(t.TempDir(), "spool")
 			copyFolder(t, from, dir)
-			change(t, filepath.Join(dir, file), func(b []byte) []byte {
-				used := len(bytes.TrimRight(b, "\x00"))
-				if used == 0 {
-					used = min(len(b), 64)
+			if damage.do == nil {
+				if err := os.Remove(filepath.Join(dir, file)); err != nil {
+					t.Fatal(err)
 				}
-				if used == 0 {
-					return b
-				}
-				return append(damage.do(random, b[:used:used]), b[used:]...)
-			})
+			} else {
+				change(t, filepath.Join(dir, file), damage.on(random))
+			}
 			cmd := exec.Command(self, "-test.run=^$")
 			cmd.Env = append(os.Environ(), lookEnv+"="+dir)
 			if out, err := cmd.CombinedOutput(); err != nil {

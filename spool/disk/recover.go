@@ -158,7 +158,9 @@ func (s *Store) recover(found mended) (err error) {
 	if err := r.run(); err != nil {
 		return err
 	}
-	s.left = max(0, found.chunks-r.live)
+	if left := found.chunks - r.live; left >= leftMin {
+		s.left = left
+	}
 	if err := s.engine.measure(); err != nil {
 		return err
 	}
@@ -169,6 +171,10 @@ func (s *Store) recover(found mended) (err error) {
 	s.gate()
 	return nil
 }
+
+// leftMin is what the last life must have left for a look at it: the sum of what is
+// alive is a little short, and less is worth no work.
+const leftMin = 64 << 10
 
 // schema refuses a newer format and marks a new folder with ours.
 func (s *Store) schema() error {
