@@ -103,7 +103,7 @@ func Small() Options {
 	o.ValueLogFileSize, o.IndexCacheSize = 24<<20, 4<<20
 	o.CommitWindow, o.CommitsPerSecond = 50*time.Millisecond, 0
 	o.CommitBytesMax, o.StageBytesMax = 512<<10, 2<<20
-	o.ResidentMax, o.CacheBytes = 32<<20, 2<<20
+	o.ResidentMax, o.CacheBytes = 16<<20, 2<<20
 	return o
 }
 
