@@ -54,7 +54,7 @@ func (a *App) openDoors(size sizes) (err error) {
 		Broker: a.broker, Authenticate: a.login, External: a.loginExternal, Anonymous: a.loginAnonymous,
 		Now: a.clock.Now, Log: a.log.With("door", "amqp"),
 		Product: cfg.AMQP.Product, Version: cmp.Or(cfg.AMQP.ProductVersion, numbers(a.version)),
-		ChannelMax: cfg.AMQP.ChannelsMax,
+		ChannelMax: cfg.AMQP.ChannelsMax, ContentBytesMax: contentBytesMax(size.core.MessageBytesMax, config.AvailableMemory()),
 	})
 	d.front = front.New(front.Options{
 		Listeners: d.amqpListeners, Serve091: a.guests.serving(d.amqp.Serve), Evict: d.amqp.Evict, ConnectionsMax: size.connections,

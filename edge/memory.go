@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"math"
 	"os"
 	"runtime/debug"
@@ -49,6 +50,24 @@ func sizesOf(p config.Profile) sizes {
 		heapBytes: math.MaxInt64, gcPercent: 100, connections: 20_000,
 	}
 }
+
+// contentBytesMax bounds the memory of AMQP messages of which a part is there. It
+// is what the door has by itself, and less where memory is so short that they alone
+// would keep the memory alarm ringing: they may take twice that, see there. 0 leaves
+// it to the door.
+func contentBytesMax(message int, available int64) int {
+	if most := share(available, contentShare); available > 0 && most < 4*int64(cmp.Or(message, messageBytesDefault)) {
+		return int(most)
+	}
+	return 0
+}
+
+// messageBytesDefault is the core's, of the largest message.
+const messageBytesDefault = 16 << 20
+
+// contentShare is in percent of what the process may use; memoryCalm is more than
+// twice that, and what an idle process has.
+const contentShare = 12
 
 // limitHeap has the collector keep within the profile, and where that is less
 // within what the memory alarm calls calm, unless the operator set GOMEMLIMIT or

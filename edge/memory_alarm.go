@@ -77,6 +77,7 @@ func (m *memoryAlarm) Room() <-chan struct{} {
 // NoRoom is why there is none, in RabbitMQ's words; "" when it is for the disk's
 // sake.
 func (m *memoryAlarm) NoRoom() string {
+	m.lookAgain()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.over != nil {

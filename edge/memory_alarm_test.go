@@ -132,6 +132,18 @@ func TestMemoryOfTheProcess(t *testing.T) {
 	clear(taken[:1])
 }
 
+func TestContentBytesMax(t *testing.T) {
+	for _, c := range []struct {
+		message   int
+		available int64
+		want      int
+	}{{4 << 20, 0, 0}, {4 << 20, 512 << 20, 0}, {4 << 20, 100_000_000, 12_000_000}, {0, 100_000_000, 12_000_000}, {0, 1 << 30, 0}} {
+		if got := contentBytesMax(c.message, c.available); got != c.want {
+			t.Errorf("contentBytesMax(%d, %d) = %d, want %d", c.message, c.available, got, c.want)
+		}
+	}
+}
+
 func TestLimitHeap(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "")
 	t.Setenv("GOGC", "")

@@ -23,14 +23,14 @@ const (
 	// groupMemory is less than the sum of the smallest profile's bounds: only the
 	// alarm keeps a broker in it alive.
 	groupMemory     = 72 << 20
-	floodPublishers = 6
+	floodPublishers = 24
 	floodHoarders   = 40               // each may hold 4 MiB of the smallest profile
 	floodDeaf       = 10               // read nothing
 	floodMax        = 60 * time.Second // until the alarm rings, and until it is over
 )
 
 // floodBodies are what publishers send, one size each in turn.
-var floodBodies = []int{1 << 10, 16 << 10, 1 << 20}
+var floodBodies = []int{1 << 10, 16 << 10, 1 << 20, 4 << 20}
 
 // TestMemoryAlarm floods a broker that has little memory, by its control group:
 // publishers send transient messages as fast as they can, consumers take them and
@@ -133,12 +133,15 @@ func setUpFlood(t *testing.T, g *gateway) {
 	must(t, err)
 }
 
-// flood publishes until the connection ends.
+// flood publishes until the connection ends; a channel that is closed because too
+// many large messages are under way at once is opened anew.
 func flood(conn *amqp091.Connection, body []byte, sent *atomic.Int64) {
-	ch, err := conn.Channel()
-	for err == nil {
-		err = ch.PublishWithContext(context.Background(), "", "flood", false, false, amqp091.Publishing{Body: body})
-		sent.Add(1)
+	for !conn.IsClosed() {
+		ch, err := conn.Channel()
+		for err == nil {
+			err = ch.PublishWithContext(context.Background(), "", "flood", false, false, amqp091.Publishing{Body: body})
+			sent.Add(1)
+		}
 	}
 }
 

@@ -170,6 +170,11 @@ func (c *conn) contentBody(ch *channel, piece []byte) error {
 		t.body = piece
 		return c.completed(ch, true)
 	}
+	if len(t.body)+len(piece) > cap(t.body) {
+		if err := c.awaitMemory(); err != nil {
+			return err
+		}
+	}
 	if err := c.grow(t, len(piece)); err != nil {
 		return c.refuse(ch.id, wire091.MethodBasicPublish, err)
 	}

@@ -59,6 +59,16 @@ func (c *conn) awaitRoom(refused bool) error {
 	}
 }
 
+// awaitMemory waits only while memory is low: before a body grows and before
+// messages go to the core. What is held back for the disk's sake has its place
+// already; this has not, and all publishers together must not bring one more each.
+func (c *conn) awaitMemory() error {
+	if r, ok := c.s.o.Broker.Log().(reasoned); !ok || r.NoRoom() == "" {
+		return nil
+	}
+	return c.awaitRoom(false)
+}
+
 // reasoned is what a log may also be: one that says why there is no room if it is
 // not for the disk's sake.
 type reasoned interface{ NoRoom() string }

@@ -28,6 +28,9 @@ type incoming struct {
 // flushPublishes hands the collected messages to the core. The log may be full
 // in between: then nothing is read until there is room.
 func (c *conn) flushPublishes() error {
+	if err := c.awaitMemory(); err != nil {
+		return err
+	}
 	w := c.scratch
 	ch := w.from
 	w.seal()
