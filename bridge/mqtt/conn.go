@@ -101,7 +101,15 @@ type source struct {
 	patience time.Duration // 0: as set before
 }
 
+// largeRead is what only a packet has room for that is larger than the others.
+const largeRead = 16 << 10
+
 func (s *source) Read(b []byte) (n int, err error) {
+	if len(b) >= largeRead { // the rest of a large packet
+		if err := s.conn.awaitMemory(); err != nil {
+			return 0, err
+		}
+	}
 	for since := time.Now(); ; {
 		if n, err = s.Socket.Read(b); n > 0 || !s.early(err, since) {
 			s.conn.countRead(n)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"leveret/amqp"
 	"leveret/amqp/broker"
 	"leveret/bridge/mqttwire"
+	"leveret/spool"
 	"leveret/spool/mem"
 )
 
@@ -28,6 +30,7 @@ type stage struct {
 	stop   context.CancelFunc
 	done   chan error
 	clocks time.Time
+	short  *shortOfMemory // if not nil, what is around log from the next start on
 }
 
 // onStage runs a test in a bubble, with a log that is durable at once unless
@@ -46,7 +49,7 @@ func (s *stage) start(edit func(*Options)) {
 	s.t.Helper()
 	var err error
 	now := func() amqp.Instant { return amqp.Instant(time.Since(s.clocks)) }
-	s.b, err = broker.Open(broker.Options{Log: s.log, Now: now, Boot: broker.BootRecord{Base: s.clocks, Synchronised: true}})
+	s.b, err = broker.Open(broker.Options{Log: s.seen(), Now: now, Boot: broker.BootRecord{Base: s.clocks, Synchronised: true}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -65,6 +68,35 @@ func (s *stage) start(edit func(*Options)) {
 	ctx, s.stop = context.WithCancel(context.Background())
 	s.done = make(chan error, 1)
 	go func() { s.done <- s.door.Run(ctx) }()
+}
+
+// seen is the log as the door sees it.
+func (s *stage) seen() spool.Log {
+	if s.short == nil {
+		return s.log
+	}
+	s.short.Log = s.log
+	return s.short
+}
+
+// shortOfMemory is a log that has no room while over is not closed.
+type shortOfMemory struct {
+	spool.Log
+	over atomic.Pointer[chan struct{}]
+}
+
+func (s *shortOfMemory) Room() <-chan struct{} {
+	if over := s.over.Load(); over != nil {
+		return *over
+	}
+	return s.Log.Room()
+}
+
+func (s *shortOfMemory) NoRoom() string {
+	if s.over.Load() != nil {
+		return "low on memory"
+	}
+	return ""
 }
 
 func (s *stage) shut() {

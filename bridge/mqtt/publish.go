@@ -301,6 +301,30 @@ func (c *conn) slowDown() (waiting time.Time, err error) {
 	return waiting, nil
 }
 
+// patienceInPacket is how long a client is not read from in the middle of a large
+// packet while memory is low. Then it must go, with its part of the packet: many
+// such parts might be what memory is low for.
+const patienceInPacket = 10 * time.Second
+
+// reasoned is what a log may also be: one that says why there is no room if it is
+// not for the disk's sake, which is for want of memory.
+type reasoned interface{ NoRoom() string }
+
+// awaitMemory waits while memory is low.
+func (c *conn) awaitMemory() error {
+	log, ok := c.door.Broker.Log().(reasoned)
+	if !ok || log.NoRoom() == "" {
+		return nil
+	}
+	if err := c.awaitRoom(patienceInPacket); err != nil {
+		return err
+	}
+	if why := log.NoRoom(); why != "" {
+		return refusal(mqttwire.QuotaExceeded, "%s, in the middle of a large packet", why)
+	}
+	return nil
+}
+
 // awaitRoom waits until the log may have room, for as long as limit if that is
 // not 0.
 func (c *conn) awaitRoom(limit time.Duration) error {
