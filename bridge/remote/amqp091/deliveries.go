@@ -66,6 +66,9 @@ func (r *reader) contentFrame(f wire091.Frame) error {
 		if err := d.header(f.Payload, r.source.bodyMax); err != nil {
 			return err
 		}
+		if d.unfit != nil && !r.source.reject { // told at once: its body may be large, and the link slow
+			r.end(fmt.Errorf("a message with key %q stands in the way: %w", d.key, d.unfit))
+		}
 	case f.Channel == channelID && f.Type == wire091.FrameBody && d.stage == wantsBody:
 		if err := d.piece(f.Payload); err != nil {
 			return err
@@ -126,7 +129,7 @@ func (d *delivery) piece(p []byte) error {
 // delivered takes a whole message.
 func (r *reader) delivered(d *delivery) error {
 	if d.unfit != nil {
-		return r.unfit(d)
+		return r.giveBack(d)
 	}
 	m := received(d)
 	o := owed{tag: d.tag, bytes: len(d.body) + len(d.props) + messageOverhead, offset: -1}
@@ -166,14 +169,16 @@ func (r *reader) enter(o owed, taken *bridge.Message) {
 	}
 }
 
-// unfit deals with a message that can never be taken: it is given back, or
-// stands in the way of those behind it. Those before it can still be settled.
-func (r *reader) unfit(d *delivery) error {
-	s := r.source
-	if !s.reject {
-		r.end(fmt.Errorf("a message with key %q stands in the way: %w", d.key, d.unfit))
+// giveBack rejects a message that can never be taken, unless nothing is taken any
+// more. Those before it can still be settled.
+func (r *reader) giveBack(d *delivery) error {
+	r.mu.Lock()
+	over := r.over
+	r.mu.Unlock()
+	if over != nil {
 		return nil
 	}
+	s := r.source
 	if quiet, yes := s.told.tell(time.Now()); yes {
 		s.log.Warn("message is given back: it can never be taken", "key", d.key, "exchange", d.exchange, "reason", d.unfit, "others_untold", quiet)
 	}

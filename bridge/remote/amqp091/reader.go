@@ -9,7 +9,7 @@ import (
 	"leveret/bridge"
 )
 
-// reader is a source's consumer. Its listener reads the socket; its heart sends
+// reader is a source's consumer. Its listener reads the socket; its pulse sends
 // heartbeats and asks how much waits.
 type reader struct {
 	source   *Source

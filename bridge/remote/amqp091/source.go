@@ -175,7 +175,7 @@ func (s *Source) Open(ctx context.Context, prefetch int) (bridge.Reader, error) 
 func (s *Source) isStream() bool { return s.begin != nil }
 
 // tellOffset says how far a stream is settled, when that has changed. It is of
-// one goroutine at a time: a reader's heart, and then who closes the reader.
+// one goroutine at a time: a reader's pulse, and then who closes the reader.
 func (s *Source) tellOffset() {
 	if next := s.resume.Load(); next != s.toldOffset {
 		s.toldOffset = next

@@ -258,6 +258,20 @@ func TestWhatCanNeverBeTaken(t *testing.T) {
 	}
 }
 
+// TestAHugeMessageIsNotWaitedFor: that it stands in the way is told when it is
+// announced, not when all of it has come.
+func TestAHugeMessageIsNotWaitedFor(t *testing.T) {
+	_, r := openAt(t, SourceOptions{MessageBytesMax: 1000}, 8, func(p *peer) {
+		if _, err := p.feed(0); err == nil {
+			_, _ = p.Write(wire091.AppendContentHeader(wire091.AppendDeliver(nil, channelID, "leveret-box", 1, false, "x", "k"), channelID, 1<<29, nil))
+			p.verdicts(0)
+		}
+	})
+	if m, err := remotetest.Take(t, r, 1); err == nil || !strings.Contains(err.Error(), "it has 536870912 bytes, at most 1000 are taken here") {
+		t.Errorf("Take = %v, %v", m, err)
+	}
+}
+
 func TestBuryingGivesBack(t *testing.T) {
 	verdicts := make(chan []wire091.Method, 1)
 	script := func(p *peer) {
