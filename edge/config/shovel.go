@@ -31,10 +31,10 @@ type Shovel struct {
 	ReconnectMax time.Duration // reconnect_max
 	// OnRefusal says what becomes of a message that the target itself refuses,
 	// or has no queue for, RefusalTries times in a row: "dead-letter" puts it
-	// into the dead letter exchange of the source queue with the reason (at
-	// a broker elsewhere without it), and holds it where there is no such place for
-	// it, or none is known; "hold" keeps it, and what
-	// is behind it waits; "drop" throws it away. ["dead-letter"]
+	// into the dead letter exchange of the source queue, with the reason when
+	// that is here, and holds it where there is no such place for it or none is
+	// known; "hold" keeps it, and what is behind it waits; "drop" throws it away.
+	// ["dead-letter"]
 	OnRefusal OnRefusal // on_refusal
 	// RefusalTries is from 1 to 1000. Between tries are the pauses above. [10]
 	RefusalTries int // refusal_tries
