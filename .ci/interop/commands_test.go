@@ -182,8 +182,9 @@ func (all *gathered) check(t *testing.T, book *ledger, queue string, duplicates 
 }
 
 // TestBothWaysWithRabbitMQ: telemetry goes up and commands come down over one
-// bad link, and what goes up is also routed to the queue that is taken from. Each
-// arrives at its place, once or marked, and nothing goes round.
+// bad link, and what goes up is also routed to the queue that is taken from, which
+// is a quorum queue. Each arrives at its place, once or marked, and nothing goes
+// round.
 func TestBothWaysWithRabbitMQ(t *testing.T) {
 	const exchange, far = "interop.site", "interop.telemetry"
 	cloud := lab.reference(t)
@@ -192,7 +193,7 @@ func TestBothWaysWithRabbitMQ(t *testing.T) {
 	t.Cleanup(func() { _ = up.ExchangeDelete(exchange, false, false) })
 	must(t, up.QueueBind(far, "up.#", exchange, false, nil))
 	flaps := startUplink(t, link, cloud.addr, "-script", rough)
-	g := openGateway(t, fmt.Sprintf(commandTopology, link, fmt.Sprintf("exchange = %q, key = \"#\", arguments = { x-expires = 60000 }", exchange))+fmt.Sprintf(`
+	g := openGateway(t, fmt.Sprintf(commandTopology, link, fmt.Sprintf("exchange = %q, key = \"#\", arguments = { x-queue-type = \"quorum\", x-expires = 60000 }", exchange))+fmt.Sprintf(`
 [[queue]]
 name = "out"
 [[shovel]]
