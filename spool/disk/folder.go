@@ -27,6 +27,7 @@ type folder struct {
 	compacting bool // what is replaced is kept, and the copy stays as it is
 	copied     stamp
 	behind     bool // there was no room for a copy
+	owing      bool // and when there was, the newest anchor was old already
 	level0     int  // tables that lie over each other, when it was last copied
 
 	mu    sync.Mutex // protects the fields below
@@ -64,7 +65,8 @@ func (f *folder) settle(wrote int64) error {
 	if f.restless, err = f.names.look(f.d); err != nil {
 		return err
 	}
-	if f.restless {
+	if f.restless || f.owing {
+		f.owing = false
 		f.anchor.cast()
 		if err := f.d.Sync(); err != nil {
 			return fmt.Errorf("sync spool folder: %w", err)
@@ -118,7 +120,7 @@ func (f *folder) copy(m *manifest, at stamp) (current bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f.copied = at
+	f.copied, f.owing = at, was
 	return true, nil
 }
 

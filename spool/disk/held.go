@@ -134,9 +134,6 @@ func logsToHold(dir string) (paths []string, size int64, err error) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("look at log: %w", err)
 		}
-		if !info.Mode().IsRegular() {
-			continue // Badger will say what it thinks of it
-		}
 		_, err = walkLog(path, func(*logRecord) error { return found })
 		if errors.Is(err, found) {
 			paths, size = append(paths, path), size+info.Size()

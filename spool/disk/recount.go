@@ -103,7 +103,7 @@ func (m *mender) reach(r *reached) error {
 		if !there[id] {
 			continue
 		}
-		err := withTable(filepath.Join(m.dir, fmt.Sprintf("%06d.sst", id)), func(t *table.Table) error {
+		err := withTable(filepath.Join(m.dir, tableName(id)), func(t *table.Table) error {
 			it := t.NewIterator(table.NOCACHE)
 			defer it.Close()
 			for it.Rewind(); it.Valid(); it.Next() {

@@ -49,7 +49,7 @@ func logsIn(dir, ext string) ([]string, error) {
 	}
 	var names []string
 	for _, f := range list {
-		if strings.HasSuffix(f.Name(), ext) {
+		if strings.HasSuffix(f.Name(), ext) && f.Type().IsRegular() { // of all else Badger will say what it thinks
 			names = append(names, filepath.Join(dir, f.Name()))
 		}
 	}
