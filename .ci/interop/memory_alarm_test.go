@@ -26,6 +26,7 @@ const (
 	floodPublishers = 24
 	floodHoarders   = 40               // each may hold 4 MiB of the smallest profile
 	floodDeaf       = 10               // read nothing
+	floodSensors    = 24               // over MQTT, with large packets
 	floodMax        = 60 * time.Second // until the alarm rings, and until it is over
 )
 
@@ -76,6 +77,9 @@ func TestMemoryAlarm(t *testing.T) {
 		})
 	}
 
+	for i := range floodSensors {
+		publishers.Go(func() { floodMQTT(ctx, g.mqtt(), fmt.Sprint("flood-", i), &sent) })
+	}
 	rings := func() bool {
 		must(t, g.alive())
 		return strings.Contains(troublesOf(t, g), `"memory"`)
@@ -131,6 +135,7 @@ func setUpFlood(t *testing.T, g *gateway) {
 	must(t, err)
 	_, err = ch.QueueDeclare("flood", false, false, false, false, nil)
 	must(t, err)
+	must(t, ch.QueueBind("flood", "flood", "amq.topic", false, nil))
 }
 
 // flood publishes until the connection ends; a channel that is closed because too
@@ -142,6 +147,26 @@ func flood(conn *amqp091.Connection, body []byte, sent *atomic.Int64) {
 			err = ch.PublishWithContext(context.Background(), "", "flood", false, false, amqp091.Publishing{Body: body})
 			sent.Add(1)
 		}
+	}
+}
+
+// floodMQTT publishes large packets of QoS 0. Who is held in the middle of one for
+// too long is sent away, and comes again.
+func floodMQTT(ctx context.Context, addr, client string, sent *atomic.Int64) {
+	packet := appendPacket(nil, 0x30, append(mqttString(nil, "flood"), make([]byte, 900<<10)...))
+	for ctx.Err() == nil {
+		p, err := dialMQTT(addr, client)
+		if err != nil {
+			continue
+		}
+		stop := context.AfterFunc(ctx, p.close)
+		for err == nil {
+			if _, err = p.conn.Write(packet); err == nil {
+				sent.Add(1)
+			}
+		}
+		stop()
+		p.close()
 	}
 }
 
