@@ -220,6 +220,11 @@ func (s *Store) fits(bytes int64) error {
 	return fmt.Errorf("%w: %d bytes are free, a commit needs %d", errNoSpace, free, need)
 }
 
+// spendBallast gives the ballast up for the work that wins space back, when a
+// commit waits for that and nothing else can help it. It reports whether there is
+// space for the work then, of some bytes.
+func (c *committer) spendBallast(bytes int64) bool { return c.waiting && c.mayWrite(bytes) == nil }
+
 // putOff reports whether work that nobody waits for has to wait for space. It
 // leaves the ballast for commits and the next start.
 func (s *Store) putOff(bytes int64) (bool, error) {

@@ -87,22 +87,26 @@ func (c *committer) run(ctx context.Context) error {
 func (c *committer) turn(ends bool) (look time.Time, more bool, err error) {
 	now := c.opts.Now()
 	if !ends {
-		if err := c.janitor.follow(); err != nil {
+		if err := c.follow(); err != nil {
 			return look, false, err
 		}
 	}
 	due, staged := c.due()
 	if staged && (ends || !due.After(now)) {
-		if wait, err := c.noSpace(); err != nil || wait && !ends {
-			return now.Add(spaceLook), false, err
-		} else if wait {
+		wait, err := c.noSpace()
+		switch {
+		case err != nil:
+			return look, false, err
+		case !wait:
+			if err := c.commit(); err != nil {
+				return look, false, err
+			}
+			_, err := c.engine.rest(now)
+			return look, true, err
+		case ends:
 			return look, false, errNoSpace
 		}
-		if err := c.commit(); err != nil {
-			return look, false, err
-		}
-		_, err := c.engine.rest(now)
-		return look, true, err
+		due = now.Add(spaceLook) // meanwhile space is won back
 	}
 	if ends {
 		return look, false, nil

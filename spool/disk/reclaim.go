@@ -89,7 +89,7 @@ func (c *committer) tend(now time.Time) (look time.Time, err error) {
 		next(at)
 		return look, nil
 	}
-	if wait, err := j.noSpace(); wait || err != nil {
+	if wait, err := c.cramped(); wait || err != nil {
 		next(now.Add(idleLook))
 		return look, err
 	}
@@ -144,28 +144,32 @@ func (j *janitor) start() error {
 
 // follow takes note of a compaction that has ended and begins one where tables
 // pile up, also when commits leave no time for anything else.
-func (j *janitor) follow() error {
+func (c *committer) follow() error {
+	j := &c.janitor
 	select {
 	case <-j.done:
 		return j.compacted()
 	default:
 	}
-	if j.done != nil || !j.store.engine.crowded() || j.store.opts.Now().Before(j.again) {
+	if j.done != nil || !c.engine.crowded() || c.opts.Now().Before(j.again) {
 		return nil
 	}
-	if wait, err := j.noSpace(); wait || err != nil {
+	if wait, err := c.cramped(); wait || err != nil {
 		return err
 	}
 	return j.start()
 }
 
-// noSpace reports whether a compaction would fill the volume.
-func (j *janitor) noSpace() (bool, error) {
-	bytes, err := j.store.engine.compacts()
+// cramped reports whether a compaction would fill the volume. Where a commit waits
+// for the space that it wins, the ballast is given up for it.
+func (c *committer) cramped() (bool, error) {
+	bytes, err := c.engine.compacts()
 	if err != nil {
 		return false, err
 	}
-	return j.store.putOff(bytes / 2) // it asks for twice as many
+	bytes /= 2 // twice as many are asked for
+	wait, err := c.putOff(bytes)
+	return wait && !c.spendBallast(bytes), err
 }
 
 func (j *janitor) compact(done chan<- struct{}) {

@@ -65,7 +65,7 @@ func (v *tight) turn(t testing.TB) (more bool) {
 func (v *tight) settle(t testing.TB) {
 	t.Helper()
 	for range 1000 {
-		if !v.turn(t) && v.durable == v.last {
+		if !v.turn(t) && v.durable == v.last && v.c.janitor.passes == 0 {
 			return
 		}
 	}
@@ -178,7 +178,7 @@ func playRoom(t *testing.T, rng *rand.Rand) {
 	v.mustAppend(t, &spool.Batch{Purges: []spool.Purge{{Queue: 1, To: spool.MaxPos}}})
 	v.settle(t)
 	largest := batchOf(next, int(most)-stageCost)
-	for range 10 {
+	for range 30 {
 		if _, err := v.Append(largest); err == nil {
 			v.settle(t)
 			return
@@ -265,7 +265,7 @@ func TestLargeBatches(t *testing.T) {
 		most   int64
 		moves  bool // have the same bound
 	}{
-		{"volume", 16 << 20, nil, 4 << 20, true},
+		{"volume", 64 << 20, nil, 0, true},
 		{"volume smaller than its files", 1 << 20, nil, 1 << 20 / leastShare, true},
 		{"budget", 1 << 40, func(o *Options) { o.BudgetBytes = plain / 15 * 16 }, plain / 15 * 15, false},
 		{"engine", 1 << 40, nil, 1500 / 4 * chunkBytes, true},
@@ -283,6 +283,9 @@ func TestLargeBatches(t *testing.T) {
 					b := batchOf(1, 0)
 					b.Enters[0].Record, b.Moves = claimed(c.most-stageCost+more), moves
 					err := v.Takes(b)
+					if more == 0 && c.name == "volume" && err != nil {
+						t.Errorf("an empty volume does not take what is possible: %v", err)
+					}
 					if want := more > 0 && (c.moves || !moves); errors.Is(err, spool.ErrLarge) != want {
 						t.Errorf("%d bytes more than possible, moves %v: %v", more, moves, err)
 					} else if want && !strings.Contains(err.Error(), fmt.Sprint(c.most)) {
@@ -419,6 +422,83 @@ func TestGroupsFitWhereTheBallastWas(t *testing.T) {
 	}
 }
 
+// TestSpaceIsWonBackWhileACommitWaits: what has left occupies the volume until a
+// sweep, and for its space the next commit may be waiting.
+func TestSpaceIsWonBackWhileACommitWaits(t *testing.T) {
+	for _, ballast := range []bool{true, false} {
+		v := onVolume(t, 16<<20, func(o *Options) { o.ReclaimBytes = 1 << 30 })
+		pos := spool.Pos(1)
+		for ; ; pos++ {
+			if _, err := v.Append(batchOf(pos, 500<<10)); errors.Is(err, spool.ErrFull) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			v.settle(t)
+		}
+		if !ballast {
+			if _, err := dropBallast(v.opts.on, v.opts.Dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Some messages leave, and the whole rest moves to another queue.
+		first := spool.Pos(1)
+		if !ballast {
+			b := &spool.Batch{}
+			for ; first < 5; first++ {
+				b.Leaves = append(b.Leaves, spool.Leave{Queue: 1, Pos: first, Size: 500 << 10})
+			}
+			v.mustAppend(t, b)
+		}
+		for p := first; p < pos; p++ {
+			b := batchOf(p, 500<<10)
+			b.Enters[0].To[0].Queue, b.Moves = 2, true
+			b.Leaves = []spool.Leave{{Queue: 1, Pos: p, Size: 500 << 10}}
+			v.mustAppend(t, b)
+		}
+		v.settle(t)
+		if got := positions(t, v.Store, 2); len(got) != int(pos-first) {
+			t.Errorf("%d of %d messages have moved", len(got), pos-first)
+		}
+	}
+}
+
+// TestTheBallastWinsSpaceBack: a commit waits that does not fit with the ballast
+// either, but in its place the work fits that makes space for both.
+func TestTheBallastWinsSpaceBack(t *testing.T) {
+	v := onVolume(t, 16<<20, nil)
+	v.mustAppend(t, batchOf(1, 1500<<10))
+	v.d.dead, v.c.janitor.freed, v.c.janitor.since = 6<<20, 6<<20, v.clock
+	v.d.others = v.d.total - v.d.taken() - v.opts.need(0, v.d.total)/2
+	if v.settle(t); v.c.waiting {
+		t.Error("the commit still waits")
+	}
+}
+
+// TestSealedGroupsDoNotWait: only the last group may grow by what comes in its
+// window.
+func TestSealedGroupsDoNotWait(t *testing.T) {
+	v := onVolume(t, 16<<20, nil)
+	v.c.ended = v.clock
+	for pos := spool.Pos(1); len(v.sealed) == 0; pos++ {
+		v.mustAppend(t, batchOf(pos, 200<<10))
+	}
+	v.sealed[0].bytes = 1 // whatever it holds
+	if at, _ := v.c.due(); at.After(v.clock) {
+		t.Errorf("a sealed group waits until %v", at.Sub(v.clock))
+	}
+}
+
+// TestGroupsFitTheEngine: a group is no larger than what has the effect of one
+// commit, whatever else is allowed.
+func TestGroupsFitTheEngine(t *testing.T) {
+	v := onVolume(t, 1<<40, func(o *Options) { o.StageBytesMax, o.CommitBytesMax = 1<<30, 1<<30 })
+	v.out.max.changes = 20
+	if got := v.groupMaxLocked(); got > v.out.writable() {
+		t.Errorf("groups of %d bytes, the engine takes %d", got, v.out.writable())
+	}
+}
+
 // TestBallastIsKeptForWhatItHelps: it is given up for a commit that fits then, and
 // not for one that does not fit even so.
 func TestBallastIsKeptForWhatItHelps(t *testing.T) {
@@ -470,6 +550,11 @@ func TestRoomTellsWhenSpaceIsUsedUp(t *testing.T) {
 	default:
 		t.Error("nobody was told that there is room again")
 	}
+	v.opts.ReserveBytes = 1
+	v.spareFor(0)
+	if v.gate(); v.Room() != nil {
+		t.Error("publishers wait for a commit that nobody asks for")
+	}
 }
 
 // TestWantedSpaceIsWonBackSoon: where only a large batch does not fit the store is
@@ -489,6 +574,10 @@ func TestWantedSpaceIsWonBackSoon(t *testing.T) {
 		v.turn(t)
 		v.spareFor(1 << 20)
 		v.gate()
+		select {
+		case <-v.wake: // of what was appended
+		default:
+		}
 		if ask {
 			if _, err := v.Append(batchOf(3, 2<<20)); !errors.Is(err, spool.ErrFull) {
 				t.Fatalf("Append = %v, want ErrFull", err)
@@ -497,6 +586,9 @@ func TestWantedSpaceIsWonBackSoon(t *testing.T) {
 			case <-v.wake:
 			default:
 				t.Error("the writer sleeps on")
+			}
+			if shares := v.shares(); shares[len(shares)-1] != shareFull {
+				t.Errorf("value logs are swept from %v of dead bytes on", shares)
 			}
 		}
 		if got := reclaims(v); got != ask || v.Full() {
@@ -515,6 +607,11 @@ func TestWantedSpaceIsWonBackSoon(t *testing.T) {
 			}
 			if v.wanted.bytes > 0 {
 				t.Error("nobody asks any more, and the writer still hurries")
+			}
+			_, _ = v.Append(batchOf(3, 2<<20))
+			v.d.others = 0
+			if v.gate(); v.wanted.bytes > 0 {
+				t.Error("there is space, and the writer still hurries")
 			}
 		}
 	}

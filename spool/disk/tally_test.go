@@ -429,7 +429,7 @@ func TestLostTable(t *testing.T) {
 				if err := l.commit(10, 0); err == nil || !strings.Contains(err.Error(), "began") {
 					t.Fatalf("a commit after the loss = %v", err)
 				}
-				if err := l.c.janitor.follow(); err == nil {
+				if err := l.c.follow(); err == nil {
 					t.Fatal("nobody noticed")
 				}
 				l.s.fail(errors.New("a table is lost"))
@@ -541,7 +541,7 @@ func TestLostTables(t *testing.T) {
 						failed = l.c.janitor.start()
 					default:
 						if _, failed = l.s.engine.rest(time.Now().Add(time.Hour)); failed == nil {
-							failed = l.c.janitor.follow()
+							failed = l.c.follow()
 						}
 						if failed == nil {
 							_, failed = l.c.janitor.sweep()
