@@ -40,8 +40,8 @@ func (e *badgerEngine) settled(wrote int64) error {
 	if err := e.latch.err(); err != nil {
 		return err
 	}
-	if err := e.files.settle(wrote); err != nil {
-		return err
+	if err := e.files.settle(wrote); err != nil || e.files.compacting {
+		return err // the one anchor there is may be all that holds what is replaced
 	}
 	return e.files.anchor.lift()
 }
