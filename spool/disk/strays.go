@@ -14,6 +14,10 @@ import (
 // Recovery deletes chunks that no index entry refers to at each start. While the
 // store runs they are looked for after value logs were rewritten, some keys between
 // two commits: what is referred to then is known to the last chunk.
+//
+// A part of a redo list that is back would do worse: the next start would apply
+// what was decided long ago. Between two commits there is none, so all that is found
+// goes, before anything else.
 
 // straysLook bounds the keys of one look.
 const straysLook = 1000
@@ -34,6 +38,12 @@ func (c *committer) dropStrays() (more bool, err error) {
 	}
 	if wait, err := c.putOff(0); wait || err != nil {
 		return false, err
+	}
+	if redo := c.lookForRedo(); len(redo) > 0 {
+		if err := c.out.write(redo); err != nil {
+			return false, fmt.Errorf("delete parts of a redo list that is done: %w", err)
+		}
+		c.opts.Log.Warn("parts of a redo list were back that had been deleted; they are deleted again", "dir", c.opts.Dir, "count", len(redo))
 	}
 	list, next := c.lookForStrays(s.from)
 	if len(list) > 0 {
@@ -75,4 +85,15 @@ func (c *committer) freedMore(bytes int64) {
 	if bytes > 0 && c.janitor.since.IsZero() {
 		c.janitor.since = c.opts.Now()
 	}
+}
+
+// lookForRedo lists the deletions of all parts of redo lists.
+func (c *committer) lookForRedo() (list []change) {
+	at := c.engine.now()
+	defer at.close()
+	at.each([]byte{classRedo}, nil, func(it item) bool {
+		list = append(list, change{bytes.Clone(it.Key()), nil})
+		return true
+	})
+	return list
 }

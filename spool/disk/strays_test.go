@@ -90,3 +90,26 @@ func TestStraysAreLookedForAfterASweep(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRedoDoesNotComeBack: parts of a redo list that a rewrite brought back are gone
+// before a start could apply them.
+func TestRedoDoesNotComeBack(t *testing.T) {
+	o, d := onTwin(t)
+	s := three(t, o)
+	defer s.Close()
+	old := encodeRedo([]change{{[]byte("d gone"), []byte("decided long ago")}})
+	if err := (&twinEngine{d}).commit([]change{{redoKey(0), old[0]}, {redoKey(7), old[0]}}); err != nil {
+		t.Fatal(err)
+	}
+	c := &committer{Store: s}
+	c.strays.begin()
+	if _, err := c.dropStrays(); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.lookForRedo(); len(left) > 0 {
+		t.Errorf("%d parts are left", len(left))
+	}
+	if got := sound(t, s, 1); len(got) != 3 {
+		t.Errorf("queue holds %v, want all three", got)
+	}
+}
