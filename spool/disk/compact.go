@@ -116,7 +116,7 @@ func (e *badgerEngine) sweeps() (int64, error) {
 func (e *badgerEngine) sweep(dead []float64) (more bool, err error) {
 	gc := badger.ErrNoRewrite
 	for _, share := range dead {
-		gc = e.files.pages.watch(func() error { return e.db.RunValueLogGC(share) })
+		gc = e.files.pages.sweep(share, func() error { return e.db.RunValueLogGC(share) })
 		if !errors.Is(gc, badger.ErrNoRewrite) {
 			break
 		}

@@ -20,30 +20,39 @@ const (
 // is, and how many of its bytes will have to be written once more. A size of 0
 // stands for none.
 func mostDead(dir string) (size, live int64, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, discardName))
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+	path, dead, err := deadest(dir)
+	if path == "" || err != nil {
 		return 0, 0, err
 	}
-	var number, dead uint64
-	for ; len(b) >= discardEntry && be.Uint64(b) != 0; b = b[discardEntry:] {
-		if n := be.Uint64(b[8:]); n > dead {
-			number, dead = be.Uint64(b), n
-		}
-	}
-	if number == 0 {
-		return 0, 0, nil
-	}
-	info, err := os.Stat(filepath.Join(dir, fmt.Sprintf("%06d.vlog", number)))
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, 0, nil // Badger forgets it when it looks
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("look at value log: %w", err)
 	}
-	return info.Size(), max(0, info.Size()-int64(dead)), nil
+	return info.Size(), max(0, info.Size()-dead), nil
+}
+
+// deadest is the value log with most dead bytes, "" where none has any.
+func deadest(dir string) (path string, dead int64, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, discardName))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return "", 0, err
+	}
+	var number, most uint64
+	for ; len(b) >= discardEntry && be.Uint64(b) != 0; b = b[discardEntry:] {
+		if n := be.Uint64(b[8:]); n > most {
+			number, most = be.Uint64(b), n
+		}
+	}
+	if number == 0 {
+		return "", 0, nil
+	}
+	return filepath.Join(dir, fmt.Sprintf("%06d.vlog", number)), int64(most), nil
 }
 
 // mayRewrite reports whether what is live in the next value log fits on the

@@ -54,9 +54,6 @@ func advise(dir string, advice int) {
 	}
 }
 
-// pullMin is from where on pull pays.
-const pullMin = 16 << 10
-
 // pull has mapped bytes read in one go, where touching them would take one
 // read for each page, because readahead is off.
 func pull(b []byte) {
@@ -68,6 +65,12 @@ func pull(b []byte) {
 // letPagesGo takes mapped bytes out of memory, with the rest of the pages that
 // they begin and end in.
 func letPagesGo(b []byte) { adviseOn(b, unix.MADV_PAGEOUT) }
+
+// readAhead has the kernel begin to read a part of a file. Without effect it comes
+// when it is wanted.
+func readAhead(f *os.File, at, bytes int64) {
+	_ = unix.Fadvise(int(f.Fd()), at, bytes, unix.FADV_WILLNEED)
+}
 
 func adviseOn(b []byte, advice int) {
 	page := uintptr(os.Getpagesize())

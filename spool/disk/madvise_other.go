@@ -2,6 +2,8 @@
 
 package disk
 
+import "os"
+
 // Elsewhere the kernel is left to its own judgement.
 
 func adviseRandom(string) {}
@@ -11,3 +13,5 @@ func pageOut(string, int64) bool { return false }
 func pull([]byte) {}
 
 func letPagesGo([]byte) {}
+
+func readAhead(*os.File, int64, int64) {}

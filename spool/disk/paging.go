@@ -1,6 +1,10 @@
 package disk
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -11,13 +15,22 @@ import (
 // holds. So where memory is bounded a chunk is given back as soon as it was
 // copied or unpacked; the cache has it for the other queues that lie in it.
 //
-// Before Badger drops a value log that is dead it reads all of it. Nobody can
-// give that back behind it, so somebody looks every few milliseconds meanwhile.
-// What else Badger reads and writes is little; rest finds it.
+// Before Badger drops a value log that is dead it reads all of it, from the disk
+// by then and, as readahead is off, page by page. So the kernel is told to read it
+// a piece at a time; and as nobody can give back behind Badger what it maps of that,
+// somebody does it at every piece. What else Badger reads and writes is little; rest
+// finds it.
 
-// watchEvery is how often memory is looked at while Badger reads by itself: a
-// disk of 100 MB/s has brought in a megabyte by then.
-const watchEvery = 2 * time.Millisecond
+const (
+	// aheadBytes of a value log that Badger is about to read are read every
+	// aheadEvery: as fast as any disk of a small board, and no more than that is
+	// mapped from one look to the next.
+	aheadBytes = 1 << 20
+	aheadEvery = 2 * time.Millisecond
+)
+
+// pullMin is from where on it pays to ask for a value's pages, and to give them back.
+const pullMin = 16 << 10
 
 // pager keeps the mapped files of a folder from filling the memory.
 type pager struct {
@@ -38,21 +51,34 @@ func (p *pager) read(value []byte, fn func([]byte) error) error {
 	return fn(value)
 }
 
-// watch runs work of Badger's and gives back meanwhile what it brings in. The
-// one goroutine that it needs has ended when it returns.
-func (p *pager) watch(work func() error) error {
+// sweep runs Badger's rewriting of a value log of which so large a share is dead,
+// brings in what it is about to read and gives back what it has read. The one
+// goroutine that it needs has ended when it returns.
+func (p *pager) sweep(share float64, work func() error) error {
 	if p.limit <= 0 {
 		return work()
 	}
+	f, size, err := p.swept(share)
+	if err != nil {
+		return err
+	}
+	if f == nil {
+		return work() // which reads nothing
+	}
 	ended, stopped := make(chan struct{}), make(chan struct{})
+	readAhead(f, 0, aheadBytes)
 	go func() {
 		defer close(stopped)
-		tick := time.NewTicker(watchEvery)
+		defer f.Close()
+		tick := time.NewTicker(aheadEvery)
 		defer tick.Stop()
-		for {
+		for at := int64(aheadBytes); ; at += aheadBytes {
 			select {
 			case <-tick.C:
 				pageOut(p.dir, p.limit)
+				if at < size {
+					readAhead(f, at, aheadBytes)
+				}
 			case <-ended:
 				pageOut(p.dir, p.limit)
 				return
@@ -64,4 +90,28 @@ func (p *pager) watch(work func() error) error {
 		<-stopped
 	}()
 	return work()
+}
+
+// swept opens the value log that Badger would rewrite; nil for none.
+func (p *pager) swept(share float64) (f *os.File, size int64, err error) {
+	path, dead, err := deadest(p.dir)
+	if path == "" || err != nil {
+		return nil, 0, err
+	}
+	f, err = os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil // Badger forgets it when it looks
+	}
+	var info os.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("read value log ahead: %w", err)
+	}
+	if float64(dead) < share*float64(info.Size()) {
+		return nil, 0, f.Close()
+	}
+	return f, info.Size(), nil
 }
