@@ -47,12 +47,12 @@
 // Before Badger opens, a ballast is given up on a full volume (ballast.go),
 // starts are counted and a folder that fails is set aside (starts.go), every
 // block of every table is verified, the manifest is compared with the
-// tables and a copy (mend.go), and what is dead in the value logs is counted anew
-// (recount.go). Afterwards the mark of the last commit is compared
-// with one that was noted apart (highwater.go), lost index entries are made anew
-// from chunks (rebuild.go), lost chunks brought back from the value logs
-// (salvage.go), and definitions from their copy (defcopy.go). Whatever is damaged
-// goes to the folder quarantine; the guard's own files are in the folder guard.
+// tables and a copy (mend.go), logs whose tables are there go (outlived.go), and what
+// is dead in the value logs is counted anew (recount.go). Afterwards the mark of the
+// last commit is compared with one that was noted apart (highwater.go), lost index
+// entries are made anew from chunks (rebuild.go), lost chunks brought back from the
+// value logs (salvage.go), and definitions from their copy (defcopy.go). Whatever is
+// damaged goes to the folder quarantine; the guard's own files are in the folder guard.
 // A repair may bring messages back that had left: better twice than never. It
 // is begun only by damage: a table that is gone or does not read, a manifest
 // that lost more than an unfinished change, an index entry, or a part of a redo

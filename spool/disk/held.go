@@ -49,6 +49,7 @@ func (m *mender) putBack() error {
 			return fmt.Errorf("put log back: %w", err)
 		}
 	}
+	m.again = true
 	m.log.Info("spool opens once more what it was about to", "logs", len(held))
 	// The new name first, so that there is one at every moment.
 	err = errors.Join(syncFolder(m.dir), syncFolder(guardFile(m.dir, heldName)))

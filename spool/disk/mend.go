@@ -28,6 +28,10 @@ type mender struct {
 	// suspect: tables are missing or may be too many, so the index has to be
 	// compared with what the chunks say.
 	suspect bool
+	// plain: the manifest is as Badger left it, whole, and names what is there.
+	plain bool
+	// again: logs were put back that an opening had held.
+	again bool
 	// chunks is how many bytes the chunks have that keys lead to, deleted ones too.
 	chunks int64
 	// room is how many bytes may be written, besides what Badger needs to open;
@@ -36,7 +40,7 @@ type mender struct {
 }
 
 func (m *mender) run() error {
-	for _, step := range []func() error{m.ours, m.putBack, m.empty, m.keys, m.tables, m.manifest, m.recount, m.hold} {
+	for _, step := range []func() error{m.ours, m.putBack, m.empty, m.keys, m.tables, m.manifest, m.outlived, m.recount, m.hold} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -282,6 +286,7 @@ func (m *mender) manifest() error {
 		case now.marred:
 			return m.newHeader(path)
 		case now.whole:
+			m.plain = true
 			return nil
 		default:
 			m.log.Warn("unfinished change of the spool's MANIFEST removed")
