@@ -47,7 +47,7 @@ test: ## all unit tests
 
 # The longest of them begins first.
 race: ## all unit tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./spool/disk ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./spool/disk ./...
 
 sim: ## the core, alone and on the spool's simulated disk, against models, SIMSEEDS seeds (10000)
 	$(GO) test -count=1 -timeout 30m -run '^(TestSimulation|TestOrder)$$' ./amqp/broker -sim.seeds=$(SIMSEEDS)

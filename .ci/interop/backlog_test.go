@@ -60,7 +60,7 @@ func backlog(t *testing.T, profile string) {
 	must(t, out.drain(backlogMessages-1, 100))
 	drained := time.Since(began)
 	phase()
-	until(t, time.Minute, "the space of what was consumed comes back", func() bool {
+	until(t, 3*patience, "the space of what was consumed comes back", func() bool {
 		return metric(t, g, "leveret_spool_disk_bytes") < backlogKeptFree
 	})
 	drainBytes := g.proc.written() - wrote

@@ -67,7 +67,7 @@ func cloudQueue(t *testing.T, name string, args amqp091.Table) *amqp091.Channel 
 // command publishes a batch of each sender, in turn, and waits for the confirms.
 func command(t *testing.T, ch *amqp091.Channel, book *ledger, exchange, key string, first, last int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var confirms []*amqp091.DeferredConfirmation
 	var all []reading
@@ -110,7 +110,7 @@ func gather(t *testing.T, g *gateway, book *ledger, queue string) *gathered {
 	deliveries, err := ch.Consume(queue, "", true, false, false, false, nil)
 	must(t, err)
 	all, seen := &gathered{}, map[string]bool{}
-	late := time.After(60 * time.Second)
+	late := time.After(3 * patience)
 	for {
 		select {
 		case d := <-deliveries:
@@ -135,6 +135,7 @@ func gather(t *testing.T, g *gateway, book *ledger, queue string) *gathered {
 // Everything arrives in order; what comes twice says so, and a queue that looks
 // at the message-id has it once.
 func TestCommandsFromRabbitMQ(t *testing.T) {
+	t.Parallel()
 	const name = "interop.commands"
 	up, link := cloudQueue(t, name, nil), freeAddr()
 	args := []string{"-script", rough}
@@ -160,7 +161,7 @@ func TestCommandsFromRabbitMQ(t *testing.T) {
 	if links < 3 {
 		t.Errorf("nothing happened on %d connections", links)
 	}
-	until(t, 30*time.Second, "nothing is left at RabbitMQ", func() bool {
+	until(t, 2*patience, "nothing is left at RabbitMQ", func() bool {
 		n, err := queueDepth(lab.reference(t).url(), name)
 		return err == nil && n == 0 && shovelOf(t, g, "down").State == "live"
 	})
@@ -186,6 +187,7 @@ func (all *gathered) check(t *testing.T, book *ledger, queue string, duplicates 
 // is a quorum queue. Each arrives at its place, once or marked, and nothing goes
 // round.
 func TestBothWaysWithRabbitMQ(t *testing.T) {
+	t.Parallel()
 	const exchange, far = "interop.site", "interop.telemetry"
 	cloud := lab.reference(t)
 	up, link := cloudQueue(t, far, nil), freeAddr()
@@ -204,7 +206,7 @@ reconnect_max = "500ms"
 source = { queue = "out" }
 target = { uri = "amqp://guest:guest@%s/", exchange = %q, key = "up.x" }
 `, link, exchange))
-	until(t, 20*time.Second, "the shovel takes from a queue of its own", func() bool { return shovelOf(t, g, "down").State == "live" })
+	until(t, patience, "the shovel takes from a queue of its own", func() bool { return shovelOf(t, g, "down").State == "live" })
 	here, err := amqp091.Dial(g.amqp())
 	must(t, err)
 	defer here.Close()
@@ -222,7 +224,7 @@ target = { uri = "amqp://guest:guest@%s/", exchange = %q, key = "up.x" }
 	var arrived arrivals
 	deliveries, err := up.Consume(far, "", true, false, false, false, nil)
 	must(t, err)
-	until(t, 30*time.Second, "the telemetry is in the cloud", func() bool {
+	until(t, 2*patience, "the telemetry is in the cloud", func() bool {
 		for {
 			select {
 			case d := <-deliveries:
@@ -235,7 +237,7 @@ target = { uri = "amqp://guest:guest@%s/", exchange = %q, key = "up.x" }
 	})
 	links := flaps.accepted(t) + 1
 	telemetry.judge(&arrived).check(t, "cloud", links*commandWindow)
-	until(t, 30*time.Second, "what went up and came back is told", func() bool {
+	until(t, 2*patience, "what went up and came back is told", func() bool {
 		return shovelOf(t, g, "down").Ignored >= commandSenders*last
 	})
 	gather(t, g, commands, "in").check(t, commands, "in", links*commandWindow)
@@ -245,6 +247,7 @@ target = { uri = "amqp://guest:guest@%s/", exchange = %q, key = "up.x" }
 // TestRabbitMQGetsBackWhatNobodyTakes: a message that no queue here takes is
 // rejected into the dead letters over there, and what is behind it arrives.
 func TestRabbitMQGetsBackWhatNobodyTakes(t *testing.T) {
+	t.Parallel()
 	const name, dead = "interop.poison", "interop.dead"
 	graves := cloudQueue(t, dead, nil)
 	up := cloudQueue(t, name, amqp091.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead})
@@ -277,7 +280,7 @@ target = { exchange = "kinds", mandatory = true }
 	ch, err := here.Channel()
 	must(t, err)
 	for _, want := range []string{"0", "2"} {
-		until(t, 20*time.Second, want+" comes", func() bool {
+		until(t, patience, want+" comes", func() bool {
 			d, ok, err := ch.Get("in", true)
 			must(t, err)
 			if ok && string(d.Body) != want && d.Headers["x-leveret-redelivered"] != true {
@@ -289,7 +292,7 @@ target = { exchange = "kinds", mandatory = true }
 			return ok && string(d.Body) == want
 		})
 	}
-	until(t, 20*time.Second, "the strange one is with the dead letters", func() bool {
+	until(t, patience, "the strange one is with the dead letters", func() bool {
 		d, ok, err := graves.Get(dead, true)
 		must(t, err)
 		if ok && (string(d.Body) != "1" || d.Headers["x-first-death-reason"] != "rejected") {
@@ -302,13 +305,14 @@ target = { exchange = "kinds", mandatory = true }
 // TestStreamFromRabbitMQ: a stream, which keeps no place for its readers, is read
 // on where it was after cuts and a kill.
 func TestStreamFromRabbitMQ(t *testing.T) {
+	t.Parallel()
 	const name = "interop.stream"
 	up, link := cloudQueue(t, name, amqp091.Table{"x-queue-type": "stream"}), freeAddr()
 	flaps := startUplink(t, link, lab.reference(t).addr, "-script", rough)
 	book := newLedger()
 	command(t, up, book, "", name, 1, 50)
 	g := openGateway(t, fmt.Sprintf(commandTopology, link, fmt.Sprintf("queue = %q, stream_offset = \"first\"", name)))
-	until(t, 30*time.Second, "the stream has come", func() bool {
+	until(t, 2*patience, "the stream has come", func() bool {
 		n, err := queueDepth(g.amqp(), "once")
 		return err == nil && n >= commandSenders*50
 	})

@@ -24,10 +24,10 @@ const (
 	// alarm keeps a broker in it alive.
 	groupMemory     = 72 << 20
 	floodPublishers = 24
-	floodHoarders   = 40               // each may hold 4 MiB of the smallest profile
-	floodDeaf       = 10               // read nothing
-	floodSensors    = 24               // over MQTT, with large packets
-	floodMax        = 60 * time.Second // until the alarm rings, and until it is over
+	floodHoarders   = 40              // each may hold 4 MiB of the smallest profile
+	floodDeaf       = 10              // read nothing
+	floodSensors    = 24              // over MQTT, with large packets
+	floodMax        = 3 * time.Minute // until the alarm rings, and until it is over
 )
 
 // floodBodies are what publishers send, one size each in turn.

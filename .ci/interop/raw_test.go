@@ -11,7 +11,7 @@ import (
 )
 
 // rawQuiet is how long a broker may say nothing while something is awaited.
-const rawQuiet = 60 * time.Second
+const rawQuiet = 2 * patience
 
 // rawAMQP is a client that costs next to nothing, for large numbers: an ordinary
 // one takes several times the time of the broker. It has one durable queue.

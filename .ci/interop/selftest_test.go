@@ -16,7 +16,7 @@ const (
 	// selftestLies is how many more numbers it then promises.
 	selftestLies = 400
 	// selftestMax is how long either may take.
-	selftestMax = 60 * time.Second
+	selftestMax = 3 * time.Minute
 	// selftestCuts is in how many cuts one gap must come up: what a cache of pages
 	// loses may be all, of all files, which is none.
 	selftestCuts = 6

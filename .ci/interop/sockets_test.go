@@ -63,7 +63,7 @@ func exchangeOver(t *testing.T, socket string) {
 	for i := range 100 {
 		c, err := ch.PublishWithDeferredConfirm("", "kept", false, false, amqp091.Publishing{DeliveryMode: amqp091.Persistent, Body: fmt.Append(nil, i)})
 		must(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if acked, err := c.WaitContext(ctx); err != nil || !acked {
 			t.Fatalf("message %d was not confirmed: %v", i, err)
 		}
@@ -74,7 +74,7 @@ func exchangeOver(t *testing.T, socket string) {
 	for range q.Messages + 100 {
 		select {
 		case <-deliveries:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("what was confirmed did not come")
 		}
 	}
