@@ -207,7 +207,7 @@ func (l *lives) step() (err error) {
 	default:
 		if _, err = l.s.engine.rest(time.Now().Add(time.Hour)); err == nil {
 			j.passes = 4
-			err = j.follow()
+			err = l.c.follow()
 		}
 	}
 	return err
