@@ -18,8 +18,8 @@ import (
 // guardFiles are those that the store writes for itself while it runs.
 var guardFiles = []string{"MANIFEST.new", "definitions.new", "starts.new", "logs.held.new", "highwater", "jotted"}
 
-// fillVolume has every write to the guard's files answer that there is no room.
-func fillVolume(t *testing.T, dir string) {
+// noRoomForGuard has every write to the guard's files answer that there is no room.
+func noRoomForGuard(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range guardFiles {
 		path := filepath.Join(dir, "guard", name)
@@ -32,7 +32,7 @@ func fillVolume(t *testing.T, dir string) {
 	}
 }
 
-func emptyVolume(t *testing.T, dir string) {
+func roomForGuard(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range guardFiles {
 		if name == "highwater" || name == "jotted" {
@@ -49,7 +49,7 @@ func emptyVolume(t *testing.T, dir string) {
 // is room again they are written.
 func TestGuardWithoutRoom(t *testing.T) {
 	o := written(t, 500)
-	fillVolume(t, o.Dir)
+	noRoomForGuard(t, o.Dir)
 	l := start(t, o)
 	defs := &spool.Batch{Puts: []spool.Put{{Key: "queue/a", Value: []byte("a")}}}
 	if _, err := l.Append(defs); err != nil {
@@ -96,7 +96,7 @@ func TestGuardWithoutRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	emptyVolume(t, o.Dir)
+	roomForGuard(t, o.Dir)
 	late := time.Now().Add(30 * time.Second)
 	for q := spool.QueueID(3); ; q++ {
 		fillQueueOf(t, l, q, 1) // a commit, after which it is looked
@@ -177,14 +177,14 @@ func TestCloseWithoutRoom(t *testing.T) {
 	o := small(t.TempDir())
 	l := start(t, o)
 	fillQueue(t, l, 3000)
-	fillVolume(t, o.Dir)
+	noRoomForGuard(t, o.Dir)
 	if err := l.stop(t); err != nil { // and Close, which ends the test
 		t.Fatalf("Run: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, "guard", "MANIFEST")); !os.IsNotExist(err) {
 		t.Errorf("the copy is there and does not know the last tables: %v", err)
 	}
-	emptyVolume(t, o.Dir)
+	roomForGuard(t, o.Dir)
 	tables, err := filepath.Glob(filepath.Join(o.Dir, "*.sst"))
 	if err != nil || len(tables) == 0 {
 		t.Fatalf("there is no table: %v", err)
