@@ -266,3 +266,43 @@ func TestManyDeathsAreManyChanges(t *testing.T) {
 		})
 	}
 }
+
+// parts is a log that counts its batches.
+type parts struct {
+	*mem.Log
+	n int
+}
+
+func (l *parts) Append(b *spool.Batch) (spool.LSN, error) {
+	if !b.Empty() {
+		l.n++
+	}
+	return l.Log.Append(b)
+}
+
+// TestOneChangeStaysWhole: a transaction and what is settled with marks are never
+// cut, and who asks for the LSN of what was cut gets one.
+func TestOneChangeStaysWhole(t *testing.T) {
+	log := &parts{Log: mem.New().Auto()}
+	x := newScene(t, log, Limits{changesMax: 1})
+	x.queue("q", amqp.Field{Key: "x-dead-letter-exchange", Value: ""}, amqp.Field{Key: "x-dead-letter-routing-key", Value: "grave"},
+		amqp.Field{Key: "x-delivery-limit", Value: int64(0)})
+	x.queue("grave")
+	log.n = 0
+	if _, err := x.s.Commit(0, sized("q", nil, 10, 10, 10, 10, 10, 10), nil); err != nil || log.n != 1 {
+		t.Errorf("a transaction is %d changes, %v", log.n, err)
+	}
+	for range 6 {
+		if _, _, ok, err := x.s.Get("q", false); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	log.n = 0
+	_, err := x.s.SettleMarking([]Settlement{{Tag: 1}, {Tag: 2}, {Tag: 3}}, []Mark{{Queue: "q", Number: 7}})
+	if err != nil || log.n != 1 {
+		t.Errorf("what is settled with a mark is %d changes, %v", log.n, err)
+	}
+	if lsn := x.s.Close(); lsn == 0 || x.ready("grave") != 3 {
+		t.Errorf("%d messages died, durable at %d", x.ready("grave"), lsn)
+	}
+}
