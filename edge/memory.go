@@ -31,7 +31,7 @@ func sizesOf(p config.Profile) sizes {
 				UnackedMax: 8 << 10, UnackedBytesMax: 4 << 20,
 				RetainedMax: 5_000, RetainedBytesMax: 4 << 20,
 			},
-			heapBytes: 32 << 20, gcPercent: 30, connections: 1_000,
+			heapBytes: 32 << 20, gcPercent: 25, connections: 1_000,
 		}
 	case config.Small:
 		return sizes{
