@@ -246,7 +246,7 @@ type ledger struct {
 
 func newLedger(t *testing.T) *ledger {
 	o := Tiny()
-	o.Dir = t.TempDir()
+	o.Dir = leftFolder(t)
 	o.MemTableSize, o.BaseTableSize, o.ValueLogFileSize, o.ValueThreshold = 1<<20, 1<<20, 1<<20, 4<<10
 	o.NumL0Tables, o.MergeChunks, o.NoCompression = 1, -1, true
 	o.Trouble = func(name, text string) {
@@ -255,6 +255,22 @@ func newLedger(t *testing.T) *ledger {
 		}
 	}
 	return &ledger{t: t, o: o, want: make(map[spool.Pos]string)}
+}
+
+// leftFolder is one that Badger may still write to when the test has ended: it is
+// left behind where it cannot end.
+func leftFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "spool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for late := time.Now().Add(time.Minute); os.RemoveAll(dir) != nil && time.Now().Before(late); {
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	return dir
 }
 
 func (l *ledger) open() {
@@ -300,7 +316,7 @@ func (l *ledger) commit(bytes int, leave int) error {
 // copy of it.
 func (l *ledger) die() {
 	l.t.Helper()
-	to := l.t.TempDir()
+	to := leftFolder(l.t)
 	lose(l.t, l.o.Dir, to, "")
 	l.s.fail(errors.New("killed"))
 	l.c.janitor.wait(errors.New("killed"))
