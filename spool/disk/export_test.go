@@ -7,6 +7,9 @@ import (
 
 // Private doors for tests.
 
+// Raced: the race detector is on, and everything takes its time.
+const Raced = raced
+
 // MarkEvery is how far the high-water file may lag behind.
 const MarkEvery = markEvery
 

@@ -18,8 +18,14 @@ import (
 	"leveret/spool/disk"
 )
 
-// flips is how many files are damaged in a round, one in a copy of its own.
-const flips = 100
+// flips is how many files are damaged in a round, one in a copy of its own. With the
+// race detector each takes a second or two.
+func flips() int {
+	if disk.Raced {
+		return 30
+	}
+	return 100
+}
 
 var flipSeed = flag.Uint64("flip.seed", 0, "play only this seed of the damages")
 
@@ -122,7 +128,7 @@ func TestDamagedFiles(t *testing.T) {
 	first, n := flipSeeds(t)
 	for seed := first; seed != first+n; seed++ {
 		random := rand.New(rand.NewPCG(seed, 1))
-		for i := range flips {
+		for i := range flips() {
 			from := []string{stopped.Dir, killed.Dir}[i%2]
 			kinds := kindsOf(t, from)
 			kind := slices.Sorted(maps.Keys(kinds))[i/2%len(kinds)]
