@@ -109,6 +109,9 @@ func (s *Store) measureLevel(was bool) (level, space) {
 		return level{floor: priorityMax + 1, why: fmt.Errorf("%w: %w", spool.ErrFull, err)}, space{}
 	}
 	reserve := s.opts.reserve(total)
+	// On a small volume tables can be more than that, and where they could not be
+	// compacted any more what leaves would win nothing back.
+	reserve = max(reserve, s.opts.compactable(s.engine.compacts(), total))
 	held, taken := s.tendBallast(free, total, reserve)
 	seen := space{free: free - taken, total: total, ballast: held}
 	limit := reserve

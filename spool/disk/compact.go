@@ -3,7 +3,6 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	badger "github.com/dgraph-io/badger/v4"
 )
@@ -62,16 +61,8 @@ func (e *badgerEngine) flush(scratch []byte) error {
 // should be compacted. Badger does nothing before there are more than its number.
 func (e *badgerEngine) crowded() bool { return e.files.level0 > e.opts.NumL0Tables }
 
-// compacts is the size of all tables.
-func (e *badgerEngine) compacts() (bytes int64, err error) {
-	sizes, err := osFiles{}.list(e.opts.Dir)
-	for name, size := range sizes {
-		if filepath.Ext(name) == ".sst" {
-			bytes += size
-		}
-	}
-	return bytes, err
-}
+// compacts is the size of all tables, those that still wait for a proof among them.
+func (e *badgerEngine) compacts() int64 { return e.files.tabled() }
 
 // hold begins a compaction: nothing that is replaced goes from now on. Older
 // anchors go before, as Badger does not drop what was deleted after one was cast.

@@ -55,7 +55,7 @@ type engine interface {
 	// errNoSpace of hold, and of flush. Only then it may flush or sweep again.
 	crowded() bool
 	// compacts is how many bytes a compaction would write.
-	compacts() (int64, error)
+	compacts() int64
 	hold() error
 	compact() error
 	prove() error

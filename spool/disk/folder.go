@@ -30,9 +30,10 @@ type folder struct {
 	owing      bool // and when there was, the newest anchor was old already
 	level0     int  // tables that lie over each other, when it was last copied
 
-	mu    sync.Mutex // protects the fields below
-	bytes int64      // allocated, as last measured
-	since int64      // written since
+	mu     sync.Mutex // protects the fields below
+	bytes  int64      // allocated, as last measured
+	tables int64      // of these, by tables
+	since  int64      // written since
 }
 
 func openFolder(dir string, log *slog.Logger) (*folder, error) {
@@ -130,7 +131,7 @@ func (f *folder) measure() error {
 	if err != nil {
 		return fmt.Errorf("measure spool: %w", err)
 	}
-	var n int64
+	var n, tables int64
 	for _, e := range list {
 		info, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -141,10 +142,13 @@ func (f *folder) measure() error {
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			n += st.Blocks * 512
+			if filepath.Ext(e.Name()) == ".sst" {
+				tables += st.Blocks * 512
+			}
 		}
 	}
 	f.mu.Lock()
-	f.bytes, f.since = n, 0
+	f.bytes, f.tables, f.since = n, tables, 0
 	f.mu.Unlock()
 	return nil
 }
@@ -153,6 +157,12 @@ func (f *folder) used() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.bytes + f.since
+}
+
+func (f *folder) tabled() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tables
 }
 
 func (f *folder) close() error { return errors.Join(f.ahead.close(), f.d.Close()) }

@@ -57,6 +57,13 @@ func (o *Options) need(bytes, total int64) int64 {
 	return twice(bytes) + min(2*o.MemTableSize, total/16)
 }
 
+// compactable is what must stay free beside tables of some bytes, so that they can be
+// compacted even when what leaves has made one more: as much again, twice the new one,
+// and what Badger may flush meanwhile.
+func (o *Options) compactable(tables, total int64) int64 {
+	return tables + 2*min(o.MemTableSize, total/16) + o.need(0, total)
+}
+
 // fit makes value logs small enough for the volume: what is dead in the last one
 // stays until it is full.
 func (o *Options) fit(total int64) {
