@@ -11,10 +11,18 @@ import (
 // waits for, and by compact, which runs beside the writer. Each begins with hold and
 // ends with prove, and in between nothing that is replaced goes (tally.go).
 
+// heldMax bounds the anchors that pile up during a compaction. Each may hold a
+// memtable. A commit that would add to more of them waits for the end, which comes:
+// Badger goes on for as long as new tables do.
+const heldMax = 8
+
 // sound waits while a compaction's word is in the manifest and not proven, and says
 // whether what was read from the database may be built upon. That takes no longer
 // than putting new tables in the place of old ones.
 func (e *badgerEngine) sound() error {
+	if e.files.compacting && len(e.files.anchor.held) > heldMax {
+		<-e.compacted
+	}
 	for {
 		if err := e.latch.err(); err != nil {
 			return err

@@ -198,7 +198,7 @@ func TestCommitWaitsForTheProof(t *testing.T) {
 			writeSets(t, path, made(0, 1, 2))
 			synctest.Test(t, func(t *testing.T) {
 				e := &badgerEngine{latch: &latch{log: slog.New(slog.DiscardHandler), tally: tally{dir: dir}},
-					files: &folder{compacting: true}, compacted: make(chan struct{})}
+					files: &folder{compacting: true, anchor: &anchor{}}, compacted: make(chan struct{})}
 				if err := e.latch.tally.begin(); err != nil {
 					t.Fatal(err)
 				}
@@ -504,6 +504,40 @@ func TestNothingGoesBeforeTheProof(t *testing.T) {
 	}
 	l.die()
 	l.open()
+	l.check()
+	if err := l.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnchorsDoNotPileUp: a compaction that takes too long is waited for.
+func TestAnchorsDoNotPileUp(t *testing.T) {
+	l := newLedger(t)
+	l.open()
+	e := l.s.engine.(*badgerEngine)
+	if err := e.hold(); err != nil {
+		t.Fatal(err)
+	}
+	for len(e.files.anchor.held) <= heldMax {
+		if err := l.commit(10, 0); err != nil {
+			t.Fatal(err)
+		}
+		e.files.anchor.cast() // as for a new file
+	}
+	written := make(chan error, 1)
+	go func() { written <- l.commit(10, 0) }()
+	select {
+	case err := <-written:
+		t.Errorf("one more was cast (%v)", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(e.compacted)
+	if err := errors.Join(<-written, e.prove()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(e.files.anchor.held); n != 1 {
+		t.Errorf("%d anchors are held at the end", n)
+	}
 	l.check()
 	if err := l.s.Close(); err != nil {
 		t.Fatal(err)
