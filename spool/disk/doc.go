@@ -11,8 +11,9 @@
 //
 // # How it works
 //
-// Append stages a batch in memory (stage.go) and never touches the disk. One
-// writer (committer.go) takes everything staged, a group, and turns it into
+// Append stages a batch in memory (stage.go) and never touches the disk. It takes
+// only what can be written (room.go). One writer (committer.go) takes what is staged,
+// a group of batches and mostly all there are, and turns it into
 // chunks of about 256 kB, index entries and definitions, which go to Badger in
 // one synced transaction (write.go); then it moves the watermark. A record
 // that left all its queues before its group was taken is never encoded. Read
