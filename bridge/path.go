@@ -59,3 +59,24 @@ func (p Path) Has(node string) bool {
 	}
 	return false
 }
+
+// PathOf is where a message has been, as far as it says so.
+func PathOf(m *Message) Path {
+	v, _ := m.Props.Headers.Get(HeaderPath)
+	text, _ := v.(string)
+	return Path(text)
+}
+
+// ComesIn reports whether a message that a node there hands over may come in here,
+// and notes where it has been. No node here guards nothing.
+func ComesIn(m *Message, there, here string) bool {
+	if here == "" {
+		return true
+	}
+	path := PathOf(m)
+	if path.Loops(here) {
+		return false
+	}
+	m.Props.Headers = m.Props.Headers.With(HeaderPath, string(path.With(there, here)))
+	return true
+}

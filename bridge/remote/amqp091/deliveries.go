@@ -139,7 +139,7 @@ func (r *reader) delivered(d *delivery) error {
 		r.source.unseen = max(r.source.unseen, o.offset+1)
 	}
 	o.sight = r.source.name(d, &m)
-	if r.guard(&m) {
+	if bridge.ComesIn(&m, r.source.node(), r.source.o.Node) {
 		r.enter(o, &m)
 		return nil
 	}
@@ -202,25 +202,4 @@ func (q *quiet) tell(now time.Time) (untold int, yes bool) {
 	}
 	untold, q.last, q.untold = q.untold, now, 0
 	return untold, true
-}
-
-// pathOf is where a message has been.
-func pathOf(m *bridge.Message) bridge.Path {
-	v, _ := m.Props.Headers.Get(bridge.HeaderPath)
-	text, _ := v.(string)
-	return bridge.Path(text)
-}
-
-// guard reports whether a message may come in, and notes where it has been.
-func (r *reader) guard(m *bridge.Message) bool {
-	here := r.source.o.Node
-	if here == "" {
-		return true
-	}
-	path := pathOf(m)
-	if path.Loops(here) {
-		return false
-	}
-	m.Props.Headers = m.Props.Headers.With(bridge.HeaderPath, string(path.With(r.source.node(), here)))
-	return true
 }

@@ -31,7 +31,7 @@ func (t *Target) publishing(m *bridge.Message) (props amqp.PropertyList, key str
 		props.UserID, props.Flags = "", props.Flags&^amqp.HasUserID
 	}
 	if t.noted && t.o.Node != "" {
-		props.Headers = props.Headers.With(bridge.HeaderPath, string(pathOf(m).With(t.o.Node)))
+		props.Headers = props.Headers.With(bridge.HeaderPath, string(bridge.PathOf(m).With(t.o.Node)))
 	}
 	props.MessageID = shortString(props.MessageID)
 	return props, key

@@ -54,7 +54,7 @@ func (l *link) Send(m *bridge.Message) error {
 	l.sent++
 	n := l.sent
 	l.mu.Unlock()
-	if l.target.o.Node != "" && pathOf(m).Has(l.conn.node()) { // it came from there
+	if l.target.o.Node != "" && bridge.PathOf(m).Has(l.conn.node()) { // it came from there
 		l.target.ignored.Add(1)
 		l.answer(bridge.Answer{Number: n})
 		return nil

@@ -41,7 +41,7 @@ func (t *Target) publishing(m *bridge.Message, far *terms) (*paho.Publish, error
 func (t *Target) properties(m *bridge.Message) (mqttwire.Properties, error) {
 	props := m.Props
 	if t.o.Node != "" {
-		props.Headers = props.Headers.With(bridge.HeaderPath, string(pathOf(m).With(t.o.Node)))
+		props.Headers = props.Headers.With(bridge.HeaderPath, string(bridge.PathOf(m).With(t.o.Node)))
 	}
 	var w mqttwire.PropertyWriter
 	if seconds, ok := remaining(m); ok {
@@ -49,13 +49,6 @@ func (t *Target) properties(m *bridge.Message) (mqttwire.Properties, error) {
 	}
 	bridge.AppendMQTTProperties(&w, props.Encode(), t.o.Dots)
 	return w.Properties()
-}
-
-// pathOf is where a message has been, as far as it says so.
-func pathOf(m *bridge.Message) bridge.Path {
-	v, _ := m.Props.Headers.Get(bridge.HeaderPath)
-	text, _ := v.(string)
-	return bridge.Path(text)
 }
 
 // remaining is the seconds that a message may still live, at least one: the far

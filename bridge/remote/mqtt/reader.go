@@ -129,7 +129,7 @@ func (r *reader) receive(p *packets.Publish) {
 		return
 	}
 	s.name(p, &m)
-	taken := r.guard(&m) && s.wanted(p.Topic)
+	taken := bridge.ComesIn(&m, r.conn.node(), r.source.o.Node) && s.wanted(p.Topic)
 	r.enter(p, m, taken)
 	if !taken {
 		s.ignored.Add(1)
@@ -161,20 +161,6 @@ func (r *reader) enter(p *packets.Publish, m bridge.Message, taken bool) {
 
 // messageOverhead is about what a message takes beside its payload.
 const messageOverhead = 256
-
-// guard reports whether a message may come in, and notes where it has been.
-func (r *reader) guard(m *bridge.Message) bool {
-	here := r.source.o.Node
-	if here == "" {
-		return true
-	}
-	path := pathOf(m)
-	if path.Loops(here) {
-		return false
-	}
-	m.Props.Headers = m.Props.Headers.With(bridge.HeaderPath, string(path.With(r.conn.node(), here)))
-	return true
-}
 
 // Take waits for messages. What has come and was not taken when the connection
 // is lost will come again.

@@ -231,7 +231,7 @@ func TestAStrangersPathIsNotBelieved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := pathOf(&got[0])
+	path := bridge.PathOf(&got[0])
 	if !path.Has("here") || path.Has("far") || !path.Has(r.(*reader).conn.node()) {
 		t.Errorf("the message has been at %q", path)
 	}
@@ -249,8 +249,8 @@ func TestThePathOutlivesTheBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cut, _ := m.Props.Headers.Get(HeaderCut); cut != true || pathOf(&m) != "there" {
-		t.Errorf("cut is %v, the path %q", cut, pathOf(&m))
+	if cut, _ := m.Props.Headers.Get(HeaderCut); cut != true || bridge.PathOf(&m) != "there" {
+		t.Errorf("cut is %v, the path %q", cut, bridge.PathOf(&m))
 	}
 }
 
