@@ -3,9 +3,9 @@ package bridge
 import "strings"
 
 const (
-	// HeaderPath, in a message that came or goes over a remote MQTT broker, is
-	// the nodes that it has been at, in order, with spaces between them. It is
-	// a user property of the same name there. Only a peer that names its node is
+	// HeaderPath, in a message that came or goes over a remote broker, is
+	// the nodes that it has been at, in order, with spaces between them. In MQTT it is
+	// a user property of the same name. Only a peer that names its node is
 	// believed about it: a message that has been here is not taken again, and
 	// nobody else is to say that of one.
 	HeaderPath = "x-leveret-path"
