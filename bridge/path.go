@@ -5,9 +5,9 @@ import "strings"
 const (
 	// HeaderPath, in a message that came or goes over a remote broker, is
 	// the nodes that it has been at, in order, with spaces between them. In MQTT it is
-	// a user property of the same name. Only a peer that names its node is
-	// believed about it: a message that has been here is not taken again, and
-	// nobody else is to say that of one.
+	// a user property of the same name. A message that has been
+	// here is not taken again. Of those who come to our doors only one that names
+	// its node is believed about it; a broker that a source goes to is in any case.
 	HeaderPath = "x-leveret-path"
 	// UserNode is a user property of CONNECT and CONNACK: the node of a broker of
 	// our kind. One that says it is told ours. AMQP 0-9-1 has it among the client's

@@ -24,10 +24,11 @@
 // each other their node in CONNECT and CONNACK. What has been here is
 // acknowledged and not taken again, what came from a broker is not sent back to
 // it, and no message makes more than sixteen hops (bridge.Path). A far side that
-// names no node is not believed where its messages have been, for its clients
-// could have each other's vanish; what we took from it does not go back to it all
-// the same. What we publish over a source's own connection, its will, does not
-// come back either: subscriptions are no-local.
+// names no node hands the header on all the same, and it is believed: what we have
+// sent there comes back to a source that takes from there, and nothing else tells.
+// Who forges it has only a message of its own not taken. What we publish over a
+// source's own connection, its will, does not come back either: subscriptions are
+// no-local.
 //
 // Goroutines: those of the library's client for each connection, one that waits
 // for SUBACK, and one that waits for a target's end. Closing waits for them.

@@ -19,7 +19,7 @@ func TestDots(t *testing.T) {
 		{bridge.DotsRabbit, "a.b/c", "a.b.c", "re.7", "a/b/c"},
 		{bridge.DotsRabbit, "spBv1.0/g", "spBv1___0.g", "re.7", "spBv1.0/g"},
 	} {
-		m, err := received(&packets.Publish{Topic: tc.topic, Properties: &packets.Properties{ResponseTopic: "re.7"}}, tc.dots, false)
+		m, err := received(&packets.Publish{Topic: tc.topic, Properties: &packets.Properties{ResponseTopic: "re.7"}}, tc.dots)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func FuzzWire(f *testing.F) {
 			if !ok {
 				continue
 			}
-			got, err := received(m, 0, true)
+			got, err := received(m, 0)
 			if err != nil {
 				t.Fatalf("a checked message of topic %q cannot be converted: %v", m.Topic, err)
 			}

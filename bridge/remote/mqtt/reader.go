@@ -123,7 +123,7 @@ func (r *reader) receive(p *packets.Publish) {
 		}
 		return
 	}
-	m, err := received(p, s.o.Dots, r.conn.wire.terms.node != "")
+	m, err := received(p, s.o.Dots)
 	if err != nil { // it was checked: a mistake of ours
 		r.conn.distrust(fmt.Errorf("a message of topic %q cannot be taken: %w", p.Topic, err))
 		return

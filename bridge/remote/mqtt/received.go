@@ -21,9 +21,8 @@ const (
 // HeaderCut is true in a message that had more user properties than we take.
 const HeaderCut = "x-leveret-cut"
 
-// received converts a message. It may still need an id. believed is whether the
-// far side is believed where the message has been.
-func received(p *packets.Publish, dots bridge.Dots, believed bool) (bridge.Message, error) {
+// received converts a message. It may still need an id.
+func received(p *packets.Publish, dots bridge.Dots) (bridge.Message, error) {
 	var w mqttwire.PropertyWriter
 	from := p.Properties
 	if from.PayloadFormat != nil {
@@ -46,7 +45,7 @@ func received(p *packets.Publish, dots bridge.Dots, believed bool) (bridge.Messa
 	bytes, cut := 0, false
 	for i, u := range from.User {
 		if u.Key == bridge.HeaderPath {
-			if believed && path == "" {
+			if path == "" {
 				path = u.Value
 			}
 			continue
