@@ -1,9 +1,8 @@
 package disk
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 
 	badger "github.com/dgraph-io/badger/v4"
 )
@@ -26,7 +25,7 @@ type anchor struct {
 	dir  string
 	held []grip // the oldest first, never empty
 
-	dead int // value logs that Badger keeps because of the anchor
+	dead bool // there are value logs that Badger keeps because of the anchor
 }
 
 // grip is one iterator over everything.
@@ -68,35 +67,28 @@ func (a *anchor) close() {
 
 // lift lets go of everything for a moment, so that dead value logs can be
 // deleted: it may only be called when nothing is compacted. While a memtable is
-// being written, its log could go too, so it waits.
-func (a *anchor) lift() error {
-	if a.dead == 0 || len(a.held) > 1 {
-		return nil
+// being written, its log could go too, so it waits; held tells that the anchor may
+// be the one that still holds such a log, as it was cast just before that was done.
+func (a *anchor) lift() (held bool, err error) {
+	if !a.dead || len(a.held) > 1 {
+		return false, nil
 	}
 	mems, err := filepath.Glob(filepath.Join(a.dir, "*.mem"))
 	if err != nil || len(mems) > 1 {
-		return err
+		return true, err
 	}
 	before, err := a.logs()
 	if err != nil {
-		return err
+		return false, err
 	}
 	a.close()
 	a.cast()
 	after, err := a.logs()
-	a.dead -= min(a.dead, before-after)
-	return err
+	// Badger deletes all of them at once, when nobody else reads.
+	a.dead = !slices.ContainsFunc(before, func(path string) bool { return !slices.Contains(after, path) })
+	return false, err
 }
 
-func (a *anchor) logs() (n int, err error) {
-	list, err := os.ReadDir(a.dir)
-	if err != nil {
-		return 0, fmt.Errorf("look for value logs: %w", err)
-	}
-	for _, f := range list {
-		if filepath.Ext(f.Name()) == ".vlog" {
-			n++
-		}
-	}
-	return n, nil
+func (a *anchor) logs() ([]string, error) {
+	return filepath.Glob(filepath.Join(a.dir, "*.vlog"))
 }

@@ -189,14 +189,14 @@ func (e *badgerEngine) rest(now time.Time) (again time.Time, err error) {
 	limit, moved := e.opts.ResidentMax, e.files.pages.moved.Load()
 	at := e.rested.Add(restEvery)
 	if at.After(now) && (limit <= 0 || moved-e.seen < limit/2) {
-		if e.files.restless || limit > 0 && moved != e.seen {
+		if e.files.pending() || limit > 0 && moved != e.seen {
 			return at, nil
 		}
 		return time.Time{}, nil
 	}
 	e.rested = now
-	if e.files.restless {
-		if err = e.settled(0); e.files.restless {
+	if e.files.pending() {
+		if err = e.settled(0); e.files.pending() {
 			again = now.Add(restEvery)
 		}
 	}

@@ -50,7 +50,9 @@ func (e *badgerEngine) settled(wrote int64) error {
 	if err := e.files.settle(wrote); err != nil || e.files.compacting {
 		return err // the one anchor there is may be all that holds what is replaced
 	}
-	return e.files.anchor.lift()
+	held, err := e.files.anchor.lift()
+	e.files.owing = e.files.owing || held
+	return err
 }
 
 // flush has Badger flush its memtable by dropping the prefix of a key that was
@@ -121,7 +123,7 @@ func (e *badgerEngine) sweep(dead []float64) (more bool, err error) {
 		}
 	}
 	if gc == nil {
-		e.files.anchor.dead++
+		e.files.anchor.dead = true
 		return true, e.settled(0)
 	}
 	if err := e.settled(measureEvery); err != nil {

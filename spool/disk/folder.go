@@ -27,7 +27,7 @@ type folder struct {
 	compacting bool // what is replaced is kept, and the copy stays as it is
 	copied     stamp
 	behind     bool // there was no room for a copy
-	owing      bool // and when there was, the newest anchor was old already
+	owing      bool // the newest anchor holds what it needs no more
 	level0     int  // tables that lie over each other, when it was last copied
 
 	mu     sync.Mutex // protects the fields below
@@ -91,6 +91,9 @@ func (f *folder) settle(wrote int64) error {
 	}
 	return nil
 }
+
+// pending reports that another look may let something go.
+func (f *folder) pending() bool { return f.restless || f.owing || f.anchor.dead }
 
 // manifest reads Badger's when it is not as it was copied; nil when it is.
 func (f *folder) manifest() (*manifest, stamp, error) {

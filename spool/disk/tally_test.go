@@ -633,7 +633,7 @@ func TestAnchorStaysWhileCompacted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.files.anchor.dead = 1 // a value log that a reader's iterator held until now
+	e.files.anchor.dead = true // a value log that a reader's iterator held until now
 	if err := e.db.Flatten(1); err != nil {
 		t.Fatal(err)
 	}
