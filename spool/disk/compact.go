@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 )
@@ -85,9 +86,15 @@ func (e *badgerEngine) hold() error {
 	if e.files.behind {
 		return fmt.Errorf("%w: not even the copy of the MANIFEST fits", errNoSpace)
 	}
+	time.Sleep(holdPause)
 	e.files.compacting, e.compacted = true, make(chan struct{})
 	return nil
 }
+
+// holdPause is for a goroutine of Badger's that takes note of what nobody reads any
+// more: a compaction that begins before it has keeps what was deleted, next to its
+// tombstones, where the next one may not come by. Nothing tells when it has.
+const holdPause = 20 * time.Millisecond
 
 // compact puts all tables into one level.
 func (e *badgerEngine) compact() error {
