@@ -51,7 +51,7 @@ func (s goSuite) check(t *testing.T) {
 	switch {
 	case code == 0:
 	case len(cases) < s.cases: // it died on its way
-		secondTry(t, "the whole suite", tailOf(out))
+		secondTry(t, "the whole suite", fmt.Sprintf("not passed: %q\n%s", failed, tailOf(out)))
 		cases, code, out = s.run(t)
 	case len(failed) <= secondTriesMax:
 		var again map[string]*goTestCase
@@ -89,7 +89,8 @@ func (s goSuite) buildArgs() (build []string) {
 
 func (s goSuite) run(t *testing.T, more ...string) (cases map[string]*goTestCase, code int, out string) {
 	t.Helper()
-	args := slices.Concat([]string{"test", "-count=1", "-json"}, s.args, more, []string{"."})
+	// A test that stands still is ended by go test itself, which says where.
+	args := slices.Concat([]string{"test", "-count=1", "-json", fmt.Sprint("-timeout=", s.limit/2)}, s.args, more, []string{"."})
 	cmd := exec.Command("go", args...)
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)
 	out, code = runCommand(t, s.limit, "", cmd)
